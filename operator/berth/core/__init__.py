@@ -1,0 +1,9 @@
+"""Decisions, and nothing else: a frozen snapshot and a time go in, a plan comes out.
+
+No I/O, clock, randomness, logging, pydantic or Kubernetes type enters here, so that the simulator and the operator run
+the same code, and so that the same snapshot gives the same plan, byte for byte.
+
+Rooms, one idea each: `topology` (the network tree), `slots` (who fits on a node, and free-slot counts kept current),
+`placement` (contiguous best fit), `lifecycle` (one job, from its facts and pods to its next step), `cycle` (the steps
+of a cycle), `plan` (the decisions), `explain` (reason to text).
+"""

@@ -1,0 +1,106 @@
+"""A cycle: a frozen snapshot and the time in, a plan out. The steps stand on one screen; the rules in their rooms."""
+
+from dataclasses import dataclass, replace
+
+from berth.core import explain
+from berth.core.admission import Berth, Pool, find, refusal
+from berth.core.lifecycle import advance, due
+from berth.core.model import Gang, Job, JobKey, Mode, Record
+from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a cycle knows. What jobs and foreign pods hold is already taken in the pools' ledgers.
+
+    `touched`: jobs that changed since the last cycle. Others with devices or an outcome are passed over, as nothing but
+    time could change their next step, and `Plan.wake_at` told when. None: look at all.
+    """
+
+    jobs: tuple[Job, ...]
+    pools: dict[str, Pool]
+    mode: Mode = Mode.ACTIVE
+    touched: frozenset[JobKey] | None = None
+
+
+def cycle(snapshot: Snapshot, now: int) -> Plan:
+    """Decide what is to be done now. Pure: the snapshot's ledgers are forked, never changed."""
+    # 1. Every job that holds something, or must not have anything, takes its next step.
+    decisions: list[Decision] = []
+    queue: list[Job] = []
+    wakes: list[int] = []
+    for job in snapshot.jobs:
+        wake = due(job, now)
+        if wake is not None:
+            wakes.append(wake)
+        if job.busy or job.deleting or _unchanged(job, snapshot, wake, now):
+            continue
+        step = advance(job, now)
+        if step is None:
+            queue.append(job)
+        else:
+            decisions.append(step)
+    # 2. Who wants devices lines up.
+    queue.sort(key=precedence)
+    # 3. One after the other gets the narrowest place that holds it whole, or hears why not. Equal gangs are refused
+    #    once: room only shrinks within a cycle.
+    pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
+    refused: dict[Gang, Pending] = {}
+    for job in queue:
+        pending = refused.get(job.gang)
+        berth = find(job.gang, pools) if pending is None else None
+        if berth is not None:
+            berth.take()
+            decisions.append(_admit(job, berth, snapshot.mode, now))
+            continue
+        if pending is None:
+            pending = refused[job.gang] = refusal(job.gang, pools)
+        decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
+    # 4. An observer keeps its hands off.
+    if snapshot.mode is Mode.OBSERVE:
+        records = {job.key: job.record for job in snapshot.jobs}
+        decisions = [_observed(decision, records[decision.key]) for decision in decisions]
+    return Plan(decisions=tuple(decisions), wake_at=min(wakes, default=None))
+
+
+def precedence(job: Job) -> tuple[int, int, JobKey, str]:
+    """Order of the queue: higher priority, then earlier first submission, then name."""
+    return (-job.priority, job.submitted, job.key, job.uid)
+
+
+def _unchanged(job: Job, snapshot: Snapshot, wake: int | None, now: int) -> bool:
+    """Whether a job's next step is the one that the last cycle already decided."""
+    if snapshot.touched is None or job.key in snapshot.touched or (wake is not None and wake <= now):
+        return False
+    return job.record.placement is not None or job.record.outcome is not None
+
+
+def _admit(job: Job, berth: Berth, mode: Mode, now: int) -> Decision:
+    record = job.record
+    placement = berth.placement(job.generation, now)
+    if mode is Mode.OBSERVE:
+        text = f"would start now: {explain.spread(placement)}; Berth only observes (mode Observe)"
+        report = explain.waiting(job, Pending(Reason.OBSERVING, text))
+        return Decision(job.key, job.uid, Verb.REPORT, record, report)
+    admitted = Record(
+        attempt=record.attempt + 1,
+        placement=placement,
+        failures=record.failures,
+        attempts=record.attempts,
+    )
+    return Decision(
+        key=job.key,
+        uid=job.uid,
+        verb=Verb.ADMIT,
+        record=admitted,
+        report=explain.placed(job.gang, admitted, 0),
+        create=tuple(range(len(placement.nodes))),
+        event=Event("Admitted", f"attempt {admitted.attempt}: {explain.spread(placement)}"),
+    )
+
+
+def _observed(decision: Decision, record: Record) -> Decision:
+    """The same news without the deed."""
+    if decision.verb is Verb.REPORT:
+        return decision
+    return replace(decision, verb=Verb.REPORT, record=record, create=(), delete=(), event=None)

@@ -1,0 +1,209 @@
+"""One job, from its record and its pods to its next step.
+
+Level-triggered: what was done before is read from the record and from the pods, never remembered. Each step is written
+to the record before it shows in pods (a placement before the first pod, the cause of an ending before the first
+deletion), so a fresh operator that looks at the same objects takes the same step.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from berth.core import explain
+from berth.core.model import Attempt, Cause, Ending, FirstFailure, Hindrance, Job, Outcome, Phase, Pod, Record
+from berth.core.plan import Decision, Event, Report, Verb
+
+BACKOFF_BASE = 10
+BACKOFF_MOST = 600
+"""Seconds before the next attempt after an own failure: doubling from the one to the other."""
+SHORT_ATTEMPT = 60
+"""An attempt that lost its pods within so many seconds waits `BACKOFF_BASE` before the next, so that whatever takes
+pods away is not answered in a tight loop."""
+KEPT_ATTEMPTS = 5
+
+
+def advance(job: Job, now: int) -> Decision | None:
+    """Decide the next step of one job; None if it wants devices and nothing but room keeps it waiting."""
+    record = job.record
+    if record.outcome is not None:
+        return _after_the_end(job, record.outcome, now)
+    if record.ending is not None:
+        return _stop(job, record)
+    if record.placement is not None:
+        return _held(job, now)
+    return _without_devices(job, now)
+
+
+def due(job: Job, now: int) -> int | None:
+    """The next moment at which time alone changes the next step of this job."""
+    record = job.record
+    if record.outcome is not None and job.ttl is not None:
+        return max(now, record.outcome.at + job.ttl)
+    if record.retry_after is not None and record.placement is None and record.retry_after > now:
+        return record.retry_after
+    return None
+
+
+def _decide(job: Job, verb: Verb, record: Record, report: Report, **more: object) -> Decision:
+    return Decision(key=job.key, uid=job.uid, verb=verb, record=record, report=report, **more)  # type: ignore[arg-type]
+
+
+def _after_the_end(job: Job, outcome: Outcome, now: int) -> Decision:
+    report = explain.finished(outcome)
+    running = _to_delete(job.pods)
+    if running:
+        return _decide(job, Verb.STOP, job.record, report, delete=running)
+    if job.ttl is not None and now >= outcome.at + job.ttl:
+        return _decide(job, Verb.REMOVE, job.record, report)
+    return _decide(job, Verb.REPORT, job.record, report)
+
+
+def _without_devices(job: Job, now: int) -> Decision | None:
+    strays = _to_delete(job.pods)
+    if strays:
+        text = f"deleting {explain.count(len(strays), 'pod')} of an attempt that is over"
+        report = explain.hindered(job, Hindrance("Stopping", text))
+        return _decide(job, Verb.STOP, job.record, report, delete=strays)
+    if job.suspended:
+        return _decide(job, Verb.REPORT, job.record, explain.suspended())
+    if job.record.retry_after is not None and now < job.record.retry_after:
+        return _decide(job, Verb.REPORT, job.record, explain.backing_off(job, _printed(job.record.retry_after)))
+    if job.hindrance is not None:
+        return _decide(job, Verb.REPORT, job.record, explain.hindered(job, job.hindrance))
+    return None
+
+
+def _held(job: Job, now: int) -> Decision:
+    """Next step of a job that holds devices."""
+    record = job.record
+    placement = record.placement
+    assert placement is not None, "only a placed job gets here"
+    pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt}
+    ranks = range(len(placement.nodes))
+    missing = tuple(rank for rank in ranks if rank not in pods)
+    ending = _reason_to_stop(job, pods, missing, now)
+    if ending is not None:
+        return _stop(job, replace(record, ending=ending))
+    if missing:
+        report = explain.placed(job.gang, record, 0)
+        return _decide(job, Verb.CREATE, record, report, create=missing)
+    up = sum(1 for pod in pods.values() if pod.ready or pod.phase is Phase.SUCCEEDED)
+    if not placement.pods_created:
+        record = replace(record, placement=replace(placement, pods_created=True))
+    event = None
+    if record.started_at is None and up == len(ranks):
+        record = replace(record, started_at=now)
+        event = Event("Started", f"{explain.count(up, 'replica')} ready, attempt {record.attempt}")
+    if all(pods[rank].phase is Phase.SUCCEEDED for rank in ranks):
+        outcome = Outcome(True, now, f"{explain.count(len(ranks), 'replica')} succeeded in attempt {record.attempt}")
+        return _finish(job, replace(record, outcome=outcome), outcome)
+    return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=event)
+
+
+def _reason_to_stop(job: Job, pods: dict[int, Pod], missing: tuple[int, ...], now: int) -> Ending | None:
+    """Why the attempt cannot or must not go on; None if it can."""
+    placement = job.record.placement
+    assert placement is not None, "only a placed job gets here"
+    failed = [pod for pod in pods.values() if pod.phase is Phase.FAILED]
+    if failed:
+        return _failure(min(failed, key=lambda pod: (pod.finished_at or now, pod.rank)), now)
+    if job.suspended:
+        return Ending(Cause.SUSPENDED, now, "spec.suspend is true")
+    leaving = [pod for pod in pods.values() if pod.deleting and not pod.ended]
+    if leaving:
+        return Ending(Cause.PODS_LOST, now, f"somebody else deleted {_some([p.name for p in leaving])}")
+    if missing and placement.pods_created:
+        names = [f"{job.key.name}-{job.record.attempt}-{rank}" for rank in missing]
+        return Ending(Cause.PODS_LOST, now, f"{_some(names)} vanished")
+    if missing and placement.generation != job.generation:
+        return Ending(Cause.EDITED, now, "the job was edited before all of its pods were created")
+    return None
+
+
+def _failure(first: Pod, now: int) -> Ending:
+    """The ending that the first failed pod calls for: charged to the job unless the pod was taken away from it."""
+    detail = FirstFailure(first.rank, first.node, first.exit_code, first.message)
+    if first.disrupted:
+        text = f"replica {first.rank} was taken away from node {first.node or '(none)'}: {first.message}"
+        return Ending(Cause.PODS_LOST, now, text.removesuffix(": "), detail)
+    code = "" if first.exit_code is None else f" with exit code {first.exit_code}"
+    return Ending(Cause.OWN_FAILURE, now, f"replica {first.rank} failed on node {first.node}{code}", detail)
+
+
+def _stop(job: Job, record: Record) -> Decision:
+    """Delete the pods of an attempt that has to end; give the devices back once none is left."""
+    left = [pod for pod in job.pods if pod.attempt == record.attempt and not pod.ended]
+    if not left:
+        return _close(job, record)
+    ending = record.ending
+    assert ending is not None, "an attempt is stopped for a recorded cause"
+    fresh = job.record.ending is None
+    event = Event("Stopping", f"attempt {record.attempt}: {ending.message}", ending.cause is not Cause.SUSPENDED)
+    doomed = _to_delete(tuple(left))
+    return _decide(
+        job,
+        Verb.STOP if doomed else Verb.REPORT,
+        record,
+        explain.stopping(record, len(left)),
+        delete=doomed,
+        event=event if fresh else None,
+    )
+
+
+def _close(job: Job, record: Record) -> Decision:
+    """Record the end of an attempt whose pods are all gone or done."""
+    ending, placement = record.ending, record.placement
+    assert ending is not None, "an attempt is closed for a recorded cause"
+    assert placement is not None, "only an attempt with a placement can end"
+    own = ending.cause is Cause.OWN_FAILURE
+    failures = record.failures + own
+    over = Attempt(record.attempt, placement.admitted_at, ending.at, ending.cause, ending.first_failure)
+    attempts = (*record.attempts, over)[-KEPT_ATTEMPTS:]
+    if own and failures > job.backoff_limit:
+        text = f"{ending.message}; {explain.count(failures, 'failure')}, spec.backoffLimit is {job.backoff_limit}"
+        outcome = Outcome(False, ending.at, text)
+        ended = replace(record, ending=None, failures=failures, attempts=attempts, outcome=outcome)
+        return _finish(job, ended, outcome)
+    wait = _backoff(ending, placement.admitted_at, failures)
+    freed = replace(
+        record,
+        ending=None,
+        placement=None,
+        started_at=None,
+        failures=failures,
+        attempts=attempts,
+        retry_after=ending.at + wait if wait else None,
+    )
+    if ending.cause is Cause.SUSPENDED:
+        return _decide(job, Verb.CLOSE, freed, explain.suspended(), event=Event("Suspended", ending.message))
+    report = explain.backing_off(replace(job, record=freed), _printed(ending.at + wait))
+    note = f"attempt {record.attempt} is over: {ending.message}"
+    return _decide(job, Verb.CLOSE, freed, report, event=Event("Requeued", note, own))
+
+
+def _finish(job: Job, record: Record, outcome: Outcome) -> Decision:
+    name = "Succeeded" if outcome.succeeded else "Failed"
+    event = Event(name, outcome.message, not outcome.succeeded)
+    return _decide(job, Verb.FINISH, record, explain.finished(outcome), event=event)
+
+
+def _backoff(ending: Ending, admitted_at: int, failures: int) -> int:
+    if ending.cause is Cause.OWN_FAILURE:
+        return int(min(BACKOFF_MOST, BACKOFF_BASE * 2 ** min(failures - 1, 10)))
+    if ending.cause is Cause.PODS_LOST and ending.at - admitted_at < SHORT_ATTEMPT:
+        return BACKOFF_BASE
+    return 0
+
+
+def _to_delete(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((pod.name, pod.uid) for pod in pods if not pod.ended and not pod.deleting)
+
+
+def _some(names: list[str]) -> str:
+    """The first names of a list, and how many more."""
+    shown = ", ".join(names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{'pod' if len(names) == 1 else 'pods'} {shown}{more}"
+
+
+def _printed(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,270 @@
+"""The nouns of a decision: nodes, what a replica demands, gangs, jobs and the facts that a job must remember.
+
+Everything is a frozen slotted dataclass and equal by value, because equal gangs are refused once a cycle and equal
+statuses are not written twice. Amounts are integers in base units: devices, millicores under `cpu`, bytes under
+`memory`, one under `pods`. Times are unix seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class JobKey(NamedTuple):
+    """Namespace and name of a TrainingJob."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Mode(StrEnum):
+    """Whether the operator acts on its plan or only tells it."""
+
+    ACTIVE = "Active"
+    OBSERVE = "Observe"
+
+
+class Policy(StrEnum):
+    """Whether the whole gang must stay inside one domain of its level, or should."""
+
+    REQUIRED = "Required"
+    PREFERRED = "Preferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A node's taint, with the effect spelled as Kubernetes does."""
+
+    key: str
+    value: str
+    effect: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A replica's toleration. An empty key tolerates every key, an empty effect every effect."""
+
+    key: str
+    operator: str
+    value: str
+    effect: str
+
+    def tolerates(self, taint: Taint) -> bool:
+        """Say whether this toleration covers the taint, by the rules of Kubernetes."""
+        if self.effect and self.effect != taint.effect:
+            return False
+        if not self.key:
+            return self.operator == "Exists"
+        if self.key != taint.key:
+            return False
+        return self.operator == "Exists" or self.value == taint.value
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a pool as it stands, without what is taken on it.
+
+    `path` names its domain at each level of the pool, widest first, the node itself left out.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    allocatable: Mapping[str, int]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    ready: bool = True
+    cordoned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one replica needs from a node. Hashable: free slots are counted once for all equal demands."""
+
+    requests: tuple[tuple[str, int], ...]
+    selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """What a job asks for. Hashable: two jobs that ask for the same are refused for the same reason.
+
+    `requests` is what a replica asks for besides its devices (CPU, memory, other extended resources). `pools` in order
+    of preference; empty: any pool that suits.
+    """
+
+    replicas: int
+    devices: int
+    pools: tuple[str, ...] = ()
+    level: str | None = None
+    policy: Policy = Policy.PREFERRED
+    requests: tuple[tuple[str, int], ...] = ()
+    selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+
+    def demand(self, resource: str) -> Demand:
+        """Spell out what a replica needs where a device is called `resource`."""
+        return Demand(
+            requests=((resource, self.devices), ("pods", 1), *(r for r in self.requests if r[0] != resource)),
+            selector=self.selector,
+            tolerations=self.tolerations,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the gang of one attempt sits: node names in rank order, and how wide that is.
+
+    `spans` counts the distinct domains per level, widest first, the node level last. `generation` is the job's
+    generation that this attempt was planned from. `pods_created` turns true once every pod of the attempt was seen:
+    from then on a missing pod is a lost one, before it is one still to be made.
+    """
+
+    pool: str
+    domain: str
+    level: str
+    spans: tuple[tuple[str, int], ...]
+    nodes: tuple[str, ...]
+    generation: int
+    admitted_at: int
+    pods_created: bool = False
+
+
+class Cause(StrEnum):
+    """Why an attempt ended before its gang had succeeded."""
+
+    OWN_FAILURE = "OwnFailure"
+    PODS_LOST = "PodsLost"
+    SUSPENDED = "Suspended"
+    EDITED = "Edited"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFailure:
+    """The replica that failed first: where, how, and the tail of what it said."""
+
+    replica: int
+    node: str
+    exit_code: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An attempt that is being stopped. Written before the first of its pods is deleted."""
+
+    cause: Cause
+    at: int
+    message: str
+    first_failure: FirstFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that is over."""
+
+    attempt: int
+    started: int
+    ended: int
+    cause: str
+    first_failure: FirstFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended for good."""
+
+    succeeded: bool
+    at: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The facts of a job that must outlive the operator: what its status keeps, no more."""
+
+    attempt: int = 0
+    placement: Placement | None = None
+    ending: Ending | None = None
+    failures: int = 0
+    retry_after: int | None = None
+    started_at: int | None = None
+    outcome: Outcome | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def holds(self) -> Placement | None:
+        """The placement whose devices this job holds; None before admission, and once it has finished."""
+        return self.placement if self.outcome is None else None
+
+
+class Phase(StrEnum):
+    """A pod's phase, as Kubernetes spells it."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a job, of whichever attempt."""
+
+    name: str
+    uid: str
+    attempt: int
+    rank: int
+    phase: Phase
+    node: str = ""
+    ready: bool = False
+    deleting: bool = False
+    disrupted: bool = False
+    exit_code: int | None = None
+    finished_at: int | None = None
+    message: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether none of its containers will run again."""
+        return self.phase in (Phase.SUCCEEDED, Phase.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """Something found outside the cycle that keeps a job from being placed: a reason word and a full sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A TrainingJob as a cycle sees it: what it asks for, what is on record, and its pods.
+
+    `hindrance` holds it back until it is gone (a template that the API server refuses, an unknown priority class).
+    `busy`: a plan for this job is being carried out, so it is left alone, its devices counted.
+    """
+
+    key: JobKey
+    uid: str
+    generation: int
+    submitted: int
+    gang: Gang
+    record: Record = Record()
+    priority: int = 0
+    suspended: bool = False
+    deleting: bool = False
+    backoff_limit: int = 3
+    ttl: int | None = None
+    pods: tuple[Pod, ...] = ()
+    hindrance: Hindrance | None = None
+    busy: bool = False

@@ -1,0 +1,237 @@
+"""Who fits on a node, and how many slots are free in every domain, kept current without counting anew.
+
+A *slot* is room for one replica. How many slots a node has depends on the demand, so there is one `SlotIndex` for each
+distinct demand. A `Ledger` knows what is taken on each node and keeps a log of the nodes that changed; an index reads
+the log from where it last stood, so that a change costs a few list operations per level, and only for demands that are
+asked about. `fork` copies a ledger in the time of a few list copies: a cycle plans on a fork and the mirror keeps its
+own.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from berth.core.model import Demand, Node, Taint, Toleration
+from berth.core.topology import Tree
+
+_SHIFT = 32
+_MASK = (1 << _SHIFT) - 1
+_BLOCKING = ("NoSchedule", "NoExecute")
+
+
+def untolerated(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> Taint | None:
+    """The first taint that keeps a replica away."""
+    for taint in taints:
+        if taint.effect in _BLOCKING and not any(t.tolerates(taint) for t in tolerations):
+            return taint
+    return None
+
+
+def barrier(node: Node, demand: Demand) -> str | None:
+    """Why a node takes no replica of this demand, however empty it is; None if nothing but room counts."""
+    if not node.ready:
+        return "not ready"
+    if node.cordoned:
+        return "cordoned"
+    for key, value in demand.selector:
+        if node.labels.get(key) != value:
+            return f"label {key} is not {value}"
+    taint = untolerated(node.taints, demand.tolerations)
+    return f"taint {taint}" if taint else None
+
+
+def room(node: Node, used: Mapping[str, int], demand: Demand) -> int:
+    """How many replicas fit beside what is used, barriers aside."""
+    return max(
+        0,
+        min(
+            (node.allocatable.get(name, 0) - used.get(name, 0)) // amount
+            for name, amount in demand.requests
+            if amount > 0
+        ),
+    )
+
+
+def shortage(node: Node, used: Mapping[str, int], demand: Demand) -> str | None:
+    """The first resource of which a node has too little for one replica."""
+    for name, amount in demand.requests:
+        left = node.allocatable.get(name, 0) - used.get(name, 0)
+        if left < amount:
+            return f"{max(0, left)} of {amount} {name} free"
+    return None
+
+
+class SlotIndex:
+    """Free slots of one demand: per node, per domain, and each level's domains sorted by them.
+
+    `free[l][d]`: slots free now below domain d of level l. `whole[l][d]`: the same if nothing were taken.
+    `order[l]`: the domains of level l as sorted integers (free << 32 | domain), so that the smallest domain that holds
+    a gang is one bisection away.
+    """
+
+    __slots__ = ("demand", "free", "order", "seen", "shared", "tree", "whole")
+
+    def __init__(self, tree: Tree, demand: Demand, nodes: list[Node], used: list[Mapping[str, int]]) -> None:
+        self.tree = tree
+        self.demand = demand
+        self.seen = 0
+        self.shared = False
+        now, whole = [], []
+        for node, taken in zip(nodes, used, strict=True):
+            open_ = barrier(node, demand) is None
+            now.append(room(node, taken, demand) if open_ else 0)
+            whole.append(room(node, {}, demand) if open_ else 0)
+        self.free = _sums(tree, now)
+        self.whole = _sums(tree, whole)
+        self.order = [sorted(f << _SHIFT | d for d, f in enumerate(level)) for level in self.free]
+
+    def fork(self) -> "SlotIndex":
+        """An index of its own, with the same counts."""
+        twin = object.__new__(SlotIndex)
+        twin.tree, twin.demand, twin.seen, twin.shared = self.tree, self.demand, self.seen, False
+        twin.free = [level.copy() for level in self.free]
+        twin.whole = self.whole
+        twin.order = [level.copy() for level in self.order]
+        return twin
+
+    def set(self, position: int, node: Node, used: Mapping[str, int]) -> None:
+        """Count one node anew."""
+        open_ = barrier(node, self.demand) is None
+        leaf = self.tree.leaf_level
+        change = (room(node, used, self.demand) if open_ else 0) - self.free[leaf][position]
+        grown = (room(node, {}, self.demand) if open_ else 0) - self.whole[leaf][position]
+        if not change and not grown:
+            return
+        if grown:
+            self.whole = [level.copy() for level in self.whole]  # a fork may share it
+        domain = position
+        for level in range(leaf, -1, -1):
+            if change:
+                self._move(level, domain, self.free[level][domain] + change)
+            if grown:
+                self.whole[level][domain] += grown
+            domain = self.tree.parent[level][domain]
+
+    def _move(self, level: int, domain: int, free: int) -> None:
+        order = self.order[level]
+        del order[bisect_left(order, self.free[level][domain] << _SHIFT | domain)]
+        insort(order, free << _SHIFT | domain)
+        self.free[level][domain] = free
+
+    def smallest(self, level: int, slots: int) -> int | None:
+        """The fewest free slots, not less than `slots`, that a domain of the level has; None if none has as many."""
+        order = self.order[level]
+        at = bisect_left(order, slots << _SHIFT)
+        return order[at] >> _SHIFT if at < len(order) else None
+
+    def ascending(self, level: int, slots: int) -> Iterable[tuple[int, int]]:
+        """Domains of the level with at least `slots` free, as (free, domain), fewest first."""
+        order = self.order[level]
+        for at in range(bisect_left(order, slots << _SHIFT), len(order)):
+            yield order[at] >> _SHIFT, order[at] & _MASK
+
+    def most(self, level: int) -> tuple[int, int]:
+        """The domain of the level with the most free slots, as (free, domain); (0, 0) in an empty pool."""
+        order = self.order[level]
+        return (order[-1] >> _SHIFT, order[-1] & _MASK) if order else (0, 0)
+
+
+def _sums(tree: Tree, slots: list[int]) -> list[list[int]]:
+    """Slots per domain of every level, from slots per node."""
+    levels = [slots]
+    for level in range(tree.leaf_level, 0, -1):
+        above = [0] * len(tree.domains[level - 1])
+        for domain, count in enumerate(levels[0]):
+            above[tree.parent[level][domain]] += count
+        levels.insert(0, above)
+    return levels
+
+
+class Ledger:
+    """What is taken on each node of a pool.
+
+    `nodes` and `used` are in network order; their entries are replaced, never changed in place, so that forks may
+    share them.
+    """
+
+    __slots__ = ("_indexes", "_log", "nodes", "tree", "used")
+
+    def __init__(self, tree: Tree, nodes: list[Node], used: list[Mapping[str, int]] | None = None) -> None:
+        self.tree = tree
+        self.nodes = nodes
+        self.used: list[Mapping[str, int]] = used if used is not None else [{} for _ in nodes]
+        self._log: list[int] = []
+        self._indexes: dict[Demand, SlotIndex] = {}
+
+    def fork(self) -> "Ledger":
+        """A ledger of its own with the same contents; what either takes, the other does not see.
+
+        Indexes are shared until one side has to change them, and copied then.
+        """
+        if len(self._log) > 2 * len(self.nodes) + 1000:
+            self._compact()
+        twin = Ledger(self.tree, self.nodes.copy(), self.used.copy())
+        twin._log = self._log.copy()
+        for index in self._indexes.values():
+            index.shared = True
+        twin._indexes = self._indexes.copy()
+        return twin
+
+    def _compact(self) -> None:
+        """Bring every index up to date and forget the log."""
+        for demand in list(self._indexes):
+            self.index(demand)
+        self._indexes = {demand: index.fork() for demand, index in self._indexes.items()}
+        for index in self._indexes.values():
+            index.seen = 0
+        self._log.clear()
+
+    def index(self, demand: Demand) -> SlotIndex:
+        """Current slot counts for a demand. Valid until the next change of this ledger."""
+        index = self._indexes.get(demand)
+        if index is None:
+            index = SlotIndex(self.tree, demand, self.nodes, self.used)
+            index.seen = len(self._log)
+            self._indexes[demand] = index
+        elif index.seen < len(self._log):
+            if index.shared:
+                index = self._indexes[demand] = index.fork()
+            for position in dict.fromkeys(self._log[index.seen :]):
+                index.set(position, self.nodes[position], self.used[position])
+            index.seen = len(self._log)
+        return index
+
+    def keep(self, demands: set[Demand]) -> None:
+        """Forget the counts of demands that nobody asks for any more."""
+        self._indexes = {demand: index for demand, index in self._indexes.items() if demand in demands}
+
+    def set_node(self, position: int, node: Node) -> None:
+        """Replace what is known of a node; its place in the tree stays."""
+        self.nodes[position] = node
+        self._log.append(position)
+
+    def set_used(self, position: int, used: Mapping[str, int]) -> None:
+        """Replace what is taken on a node."""
+        self.used[position] = used
+        self._log.append(position)
+
+    def take(self, position: int, demand: Demand, replicas: int) -> None:
+        """Take room for replicas on a node.
+
+        Raises AssertionError if the room is not there: that is a bug in a plan, not a case.
+        """
+        free = room(self.nodes[position], self.used[position], demand)
+        assert free >= replicas, f"{self.nodes[position].name}: {replicas} replicas planned, room for {free}"
+        taken = Counter(self.used[position])
+        for name, amount in demand.requests:
+            taken[name] += amount * replicas
+        self.set_used(position, taken)
+
+    def barriers(self, demand: Demand) -> Counter[str]:
+        """Nodes that take no replica of this demand or have no room for one, counted by why."""
+        found: Counter[str] = Counter()
+        for node, used in zip(self.nodes, self.used, strict=True):
+            why = barrier(node, demand) or shortage(node, used, demand)
+            if why:
+                found[why] += 1
+        return found
