@@ -6,7 +6,7 @@ A refusal is asked of the same slot counts that the placement was tried on, so i
 from dataclasses import dataclass
 
 from berth.core.explain import count, domain_name, where
-from berth.core.model import Demand, Gang, Placement, Policy
+from berth.core.model import Demand, Gang, Placement, Policy, widest_first
 from berth.core.placement import Fit, place
 from berth.core.plan import Pending, Reason
 from berth.core.slots import Ledger, SlotIndex
@@ -39,15 +39,13 @@ class Berth:
         tree = self.pool.ledger.tree
         fit = self.fit
         paths = [tree.above(position) for position, _ in fit.counts]
-        spans = tuple(
-            (tree.levels[level], len({path[level] for path in paths})) for level in range(1, len(tree.levels))
-        )
+        spans = {tree.levels[level]: len({path[level] for path in paths}) for level in range(1, len(tree.levels))}
         names = tree.domains[-1]
         return Placement(
             pool=self.pool.name,
             domain=domain_name(tree, fit.level, fit.domain),
             level=tree.levels[fit.level],
-            spans=spans,
+            spans=widest_first(spans),
             nodes=tuple(names[position] for position in fit.ranks()),
             generation=generation,
             admitted_at=now,

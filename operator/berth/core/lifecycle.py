@@ -114,6 +114,8 @@ def _reason_to_stop(job: Job, pods: dict[int, Pod], missing: tuple[int, ...], no
     if missing and placement.pods_created:
         names = [f"{job.key.name}-{job.record.attempt}-{rank}" for rank in missing]
         return Ending(Cause.PODS_LOST, now, f"{_some(names)} vanished")
+    if missing and job.refused is not None:
+        return Ending(Cause.PODS_REFUSED, now, job.refused)
     if missing and placement.generation != job.generation:
         return Ending(Cause.EDITED, now, "the job was edited before all of its pods were created")
     return None
@@ -163,7 +165,7 @@ def _close(job: Job, record: Record) -> Decision:
         outcome = Outcome(False, ending.at, text)
         ended = replace(record, ending=None, failures=failures, attempts=attempts, outcome=outcome)
         return _finish(job, ended, outcome)
-    wait = _backoff(ending, placement.admitted_at, failures)
+    wait = _backoff(ending, placement.admitted_at, failures, attempts)
     freed = replace(
         record,
         ending=None,
@@ -186,12 +188,19 @@ def _finish(job: Job, record: Record, outcome: Outcome) -> Decision:
     return _decide(job, Verb.FINISH, record, explain.finished(outcome), event=event)
 
 
-def _backoff(ending: Ending, admitted_at: int, failures: int) -> int:
+def _backoff(ending: Ending, admitted_at: int, failures: int, attempts: tuple[Attempt, ...]) -> int:
+    """Seconds to wait before the next attempt."""
     if ending.cause is Cause.OWN_FAILURE:
-        return int(min(BACKOFF_MOST, BACKOFF_BASE * 2 ** min(failures - 1, 10)))
+        return _doubled(failures)
+    if ending.cause is Cause.PODS_REFUSED:
+        return _doubled(sum(1 for attempt in attempts if attempt.cause == Cause.PODS_REFUSED))
     if ending.cause is Cause.PODS_LOST and ending.at - admitted_at < SHORT_ATTEMPT:
         return BACKOFF_BASE
     return 0
+
+
+def _doubled(times: int) -> int:
+    return min(BACKOFF_MOST, BACKOFF_BASE << min(times - 1, 10))
 
 
 def _to_delete(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:

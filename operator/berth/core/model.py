@@ -137,11 +137,20 @@ class Placement:
     pods_created: bool = False
 
 
+def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Order domain counts per level: fewer domains are wider ones; the node level, never wider than another, is last.
+
+    The order on the wire is lost, so it is found from the counts, and equal counts go by name.
+    """
+    return tuple(sorted(spans.items(), key=lambda item: (item[1], item[0] == "node", item[0])))
+
+
 class Cause(StrEnum):
     """Why an attempt ended before its gang had succeeded."""
 
     OWN_FAILURE = "OwnFailure"
     PODS_LOST = "PodsLost"
+    PODS_REFUSED = "PodsRefused"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
 
@@ -251,6 +260,7 @@ class Job:
     """A TrainingJob as a cycle sees it: what it asks for, what is on record, and its pods.
 
     `hindrance` holds it back until it is gone (a template that the API server refuses, an unknown priority class).
+    `refused`: the API server would not let a pod of this attempt be made; the sentence that it gave.
     `busy`: a plan for this job is being carried out, so it is left alone, its devices counted.
     """
 
@@ -267,4 +277,5 @@ class Job:
     ttl: int | None = None
     pods: tuple[Pod, ...] = ()
     hindrance: Hindrance | None = None
+    refused: str | None = None
     busy: bool = False

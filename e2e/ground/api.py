@@ -1,0 +1,146 @@
+"""A small client of the API server: JSON over TLS connections that are kept and shared.
+
+The ground needs a handful of verbs, thousands of times in a second; a generated client would spend more time on
+its models than on the wire.
+"""
+
+import base64
+import http.client
+import json
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import yaml
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+_TIMEOUT_S = 30.0
+_WORKERS = 8
+
+JsonObject = dict[str, Any]
+
+
+class ApiError(RuntimeError):
+    """The API server refused a request; ``status`` is the HTTP status and ``reason`` Kubernetes' word for it."""
+
+    def __init__(self, method: str, path: str, status: int, body: bytes) -> None:
+        self.status = status
+        try:
+            answer = json.loads(body)
+            self.reason, message = str(answer["reason"]), str(answer["message"])
+        except (ValueError, KeyError, TypeError):
+            self.reason, message = "", body.decode(errors="replace")[:500]
+        super().__init__(f"{method} {path}: {status} {self.reason} {message}".rstrip())
+
+
+class Api:
+    """Requests to one API server as one user.
+
+    May be used from several threads: a request takes an idle connection, or opens one, and gives it back.
+    """
+
+    def __init__(self, server: str, context: ssl.SSLContext, *, timeout_s: float = _TIMEOUT_S) -> None:
+        address = urlsplit(server)
+        if address.hostname is None or address.port is None:
+            raise ValueError(f"server {server!r} is not an address like https://127.0.0.1:6443")
+        self._host, self._port = address.hostname, address.port
+        self._context = context
+        self._timeout_s = timeout_s
+        self._idle: list[http.client.HTTPSConnection] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_kubeconfig(cls, path: Path, *, timeout_s: float = _TIMEOUT_S) -> "Api":
+        """The server and user of a kubeconfig that embeds its certificates, as ``pki.kubeconfig`` writes it."""
+        content = yaml.safe_load(path.read_text())
+        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+        context = tls_context(
+            base64.b64decode(cluster["certificate-authority-data"]),
+            base64.b64decode(user["client-certificate-data"]),
+            base64.b64decode(user["client-key-data"]),
+        )
+        return cls(cluster["server"], context, timeout_s=timeout_s)
+
+    def at(self, server: str) -> "Api":
+        """The same user at another server."""
+        return Api(server, self._context, timeout_s=self._timeout_s)
+
+    def close(self) -> None:
+        """Close the idle connections; later requests open new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def get(self, path: str) -> JsonObject:
+        """GET; ApiError on refusal, OSError when the server cannot be reached."""
+        return self._json("GET", path)
+
+    def create(self, path: str, body: JsonObject) -> JsonObject:
+        """POST to a collection."""
+        return self._json("POST", path, body)
+
+    def patch(self, path: str, body: JsonObject, *, kind: str = "merge") -> JsonObject:
+        """PATCH with a ``merge`` or ``strategic-merge`` patch."""
+        return self._json("PATCH", path, body, content_type=f"application/{kind}-patch+json")
+
+    def delete(self, path: str, body: JsonObject | None = None) -> JsonObject:
+        """DELETE an object, or a whole collection."""
+        return self._json("DELETE", path, body)
+
+    def text(self, path: str) -> str:
+        """GET an answer that is no JSON, such as ``/readyz``."""
+        return self._request("GET", path, None, "application/json").decode()
+
+    def each(self, work: Callable[[_T], _R], items: Iterable[_T], *, workers: int = _WORKERS) -> list[_R]:
+        """Results of ``work`` for every item, done by several threads; the first exception is raised."""
+        with ThreadPoolExecutor(workers, thread_name_prefix="api") as pool:
+            return list(pool.map(work, items))
+
+    def _json(
+        self, method: str, path: str, body: JsonObject | None = None, content_type: str = "application/json"
+    ) -> JsonObject:
+        answer: JsonObject = json.loads(self._request(method, path, body, content_type))
+        return answer
+
+    def _request(self, method: str, path: str, body: JsonObject | None, content_type: str) -> bytes:
+        connection = self._take()
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            connection.request(method, path, content, {"Content-Type": content_type, "Accept": "application/json"})
+            response = connection.getresponse()
+            answer = response.read()
+        except BaseException:
+            # A connection that broke, or was left in the middle of an answer, must not serve the next request.
+            connection.close()
+            raise
+        with self._lock:
+            self._idle.append(connection)
+        if response.status >= http.client.BAD_REQUEST:
+            raise ApiError(method, path, response.status, answer)
+        return answer
+
+    def _take(self) -> http.client.HTTPSConnection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._context)
+
+
+def tls_context(authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """A client's TLS settings from PEM contents; nobody but ``authority`` is trusted."""
+    context = ssl.create_default_context(cadata=authority.decode())
+    # The ssl module reads a client's key from files only.
+    with tempfile.TemporaryDirectory(prefix="berth-tls-") as directory:
+        bundle = Path(directory) / "client.pem"
+        bundle.touch(mode=0o600)
+        bundle.write_bytes(certificate + key)
+        context.load_cert_chain(bundle)
+    return context

@@ -1,0 +1,97 @@
+"""Which programs the ground consists of, and the Go modules that they are built from.
+
+Go modules are the one source that is at hand wherever a Go proxy is: no image registry and no release download
+is needed, and the checksum database vouches for what arrives.  Another program is one more line in ``MODULES``:
+everything else (search, build, cache, version checks) reads this table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+GO_MINIMUM = (1, 26)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One Go module and the programs that are built from it.
+
+    ``packages`` maps a program's name to the package of its main function.  ``variables`` are the string
+    variables that tell the program its own version; the linker sets them.  ``staging`` names the version of the
+    modules that this one replaces by directories of its own source tree: such a module can neither be installed
+    by ``go install`` nor required as it is, so its replacements are redirected to their published versions.
+    ``files`` are copied out of the module's source to the cache, relative path to file name.  ``minimum`` is the
+    oldest version that is taken from elsewhere, ``exclusive_maximum`` the first one that no longer is.
+    ``cold_build_s`` is how long the build took with empty caches on 2 cores, an estimate shown to the user.
+    """
+
+    key: str
+    path: str
+    version: str
+    packages: Mapping[str, str]
+    minimum: tuple[int, int]
+    exclusive_maximum: tuple[int, int]
+    cold_build_s: int
+    variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    staging: str | None = None
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def directory(self) -> str:
+        """Name of the module's directory in the cache, for instance ``kubernetes-v1.36.3``."""
+        return f"{self.key}-{self.version}"
+
+
+KUBERNETES = Module(
+    key="kubernetes",
+    path="k8s.io/kubernetes",
+    version="v1.36.3",
+    packages={
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+    },
+    variables={
+        "k8s.io/component-base/version.gitVersion": "v1.36.3",
+        "k8s.io/component-base/version.gitMajor": "1",
+        "k8s.io/component-base/version.gitMinor": "36",
+        "k8s.io/component-base/version.gitTreeState": "clean",
+    },
+    staging="v0.36.3",
+    minimum=(1, 36),
+    exclusive_maximum=(1, 37),
+    cold_build_s=420,
+)
+
+# An etcd older than 3.6 lacks the progress notices without which streaming lists of the API server fail.
+ETCD = Module(
+    key="etcd",
+    path="go.etcd.io/etcd/server/v3",
+    version="v3.6.16",
+    packages={"etcd": "go.etcd.io/etcd/server/v3"},
+    minimum=(3, 6),
+    exclusive_maximum=(4, 0),
+    cold_build_s=40,
+)
+
+KWOK = Module(
+    key="kwok",
+    path="sigs.k8s.io/kwok",
+    version="v0.8.0",
+    packages={"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+    minimum=(0, 8),
+    exclusive_maximum=(0, 9),
+    cold_build_s=80,
+    files={
+        f"kustomize/stage/{path}.yaml": f"{path.rpartition('/')[2]}.yaml"
+        for path in (
+            "node/fast/node-initialize",
+            "node/heartbeat-with-lease/node-heartbeat-with-lease",
+            "pod/fast/pod-ready",
+            "pod/fast/pod-delete",
+        )
+    },
+)
+
+MODULES: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK)
+
+MODULE_OF: Mapping[str, Module] = MappingProxyType({name: module for module in MODULES for name in module.packages})

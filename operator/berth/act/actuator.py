@@ -1,0 +1,283 @@
+"""Carrying out a plan: one task for each job, so that a gang of 512 pods in the making delays nobody else.
+
+From the moment a decision is taken until its task has ended the mirror counts the decision as fact and the cycle leaves
+the job alone. Order inside a task: the status, guarded by the resourceVersion that the decision was made from; then pods
+are deleted or created. A guard that fails means that the job has changed: it is read again and decided anew. A write
+without an answer may have happened: the job is read until the API server answers, and only then let go.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import ParamSpec
+
+from berth.act.pods import Replicas, TemplateError, service, service_name
+from berth.act.probe import told
+from berth.act.statuses import Told
+from berth.api.job import TrainingJob
+from berth.api.names import API_VERSION, JOB_KIND
+from berth.cluster import project, records
+from berth.cluster.jobs import JobEntry
+from berth.cluster.mirror import Mirror
+from berth.core.model import Record
+from berth.core.plan import Decision, Plan, Verb
+from berth.kube.client import ApiClient, JsonObject
+from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
+from berth.kube.events import EventRecorder, Regarding
+from berth.kube.resources import PODS, SERVICES, TRAINING_JOBS
+from berth.kube.retries import retrying
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+PATIENCE = 20.0
+"""Seconds for which one call is tried again before its decision is given up and the job read anew."""
+REFUSED_PAUSE = 5.0
+"""Seconds for which a job is left alone after the API server refused what was decided for it."""
+
+
+class Actuator:
+    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates."""
+
+    def __init__(
+        self,
+        *,
+        client: ApiClient,
+        mirror: Mirror,
+        recorder: EventRecorder,
+        report_every: float = 10.0,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._recorder = recorder
+        self._clock = clock
+        self._monotonic = monotonic
+        self._told = Told(report_every)
+        self._paused: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def carry_out(self, plan: Plan) -> None:
+        """Begin to carry out every decision of a plan; returns at once."""
+        for decision in plan.decisions:
+            entry = self._mirror.jobs.get(decision.key)
+            if entry is None or entry.uid != decision.uid or entry.busy or self._pausing(entry):
+                continue
+            priority = self._mirror.priority(entry)
+            if decision.verb is Verb.REPORT and not self._told.news(entry, decision, priority, self._monotonic()):
+                continue
+            # No await between here and `assume`: the next cycle must not see these devices as free.
+            self._mirror.assume(decision.key, decision.record)
+            self._spawn(self._carry_out(entry, decision, priority))
+        self._told.forget({entry.uid for entry in self._mirror.jobs.values()})
+
+    def remind(self) -> float | None:
+        """Have jobs looked at again whose report was put off or that were paused; seconds until the next reminder."""
+        now = self._monotonic()
+        for key in self._told.due(now):
+            self._mirror.touch(key)
+        for uid in [uid for uid, until in self._paused.items() if until <= now]:
+            del self._paused[uid]
+            self._mirror.touch_uid(uid)
+        upcoming = [at for at in (self._told.next_due, *self._paused.values()) if at is not None]
+        return max(0.0, min(upcoming) - now) if upcoming else None
+
+    @property
+    def under_way(self) -> int:
+        """Decisions that are being carried out."""
+        return len(self._tasks)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for what is under way; after `seconds` the rest is cancelled, as a crash would."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _pausing(self, entry: JobEntry) -> bool:
+        return self._paused.get(entry.uid, 0.0) > self._monotonic()
+
+    async def _carry_out(self, entry: JobEntry, decision: Decision, priority: int) -> None:
+        try:
+            if decision.verb is Verb.REMOVE:
+                await self._remove(entry)
+            else:
+                await self._write(entry, decision, priority)
+                await self._touch_pods(entry, decision)
+        except (Conflict, NotFound) as error:
+            logger.info("decided on an older state", extra={"job": str(entry.key), "error": str(error)})
+            await self._read_again(entry)
+        except Transient as error:
+            logger.warning("no answer", extra={"job": str(entry.key), "error": str(error)})
+            await self._read_again(entry)
+        except ApiError as error:
+            logger.error("refused", extra={"job": str(entry.key), "verb": decision.verb, "error": str(error)})
+            self._recorder.post(
+                regarding(entry.manifest), reason="Refused", note=str(error), action=decision.verb, warning=True
+            )
+            self._paused[entry.uid] = self._monotonic() + REFUSED_PAUSE
+        finally:
+            self._mirror.settle(entry.key, entry.uid)
+
+    async def _write(self, entry: JobEntry, decision: Decision, priority: int) -> None:
+        """Write the status, take its answer in, and tell what was decided."""
+        status = records.write(
+            decision.record,
+            decision.report,
+            generation=entry.generation,
+            priority=priority,
+            before=entry.manifest.status,
+            now=int(self._clock()),
+        )
+        if status != entry.manifest.status:
+            answer = await self._retrying(
+                self._client.apply,
+                TRAINING_JOBS,
+                entry.key.name,
+                {"metadata": {"uid": entry.uid}, "status": status.wire()},
+                namespace=entry.key.namespace,
+                subresource="status",
+                resource_version=str(entry.version),
+            )
+            self._mirror.put_job(TrainingJob.model_validate(answer))
+        self._told.tell(entry, decision, priority, self._monotonic())
+        if decision.verb is not Verb.REPORT or decision.event is not None:
+            logger.info(
+                decision.event.note if decision.event else decision.verb,
+                extra={"job": str(entry.key), "verb": decision.verb, "attempt": decision.record.attempt},
+            )
+        if decision.event is not None:
+            event = decision.event
+            self._recorder.post(
+                regarding(entry.manifest),
+                reason=event.reason,
+                note=event.note,
+                action=decision.verb,
+                warning=event.warning,
+            )
+
+    async def _touch_pods(self, entry: JobEntry, decision: Decision) -> None:
+        if decision.verb is Verb.ADMIT:
+            self._mirror.set_refused(entry.uid, None)
+        if decision.delete:
+            await _all(self._delete_pod(entry, name, uid) for name, uid in decision.delete)
+        if decision.create:
+            await self._create(entry, decision.record, decision.create)
+        if decision.verb is Verb.CLOSE:
+            await self._delete_service(entry, decision.record.attempt)
+
+    async def _create(self, entry: JobEntry, record: Record, ranks: tuple[int, ...]) -> None:
+        """Create pods of an attempt. What is refused ends the attempt, by the next cycle's decision."""
+        placement = record.placement
+        assert placement is not None, "pods are created for a placement"
+        pool = self._mirror.pools.facts(placement.pool)
+        try:
+            if pool is None:
+                raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
+            replicas = Replicas(entry.manifest, record.attempt, pool.resource)
+            if entry.manifest.spec.replicas > 1:
+                await self._create_service(entry, record.attempt)
+            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
+        except TemplateError as error:
+            self._mirror.set_refused(entry.uid, str(error))
+        except (Conflict, NotFound, Transient):
+            raise
+        except ApiError as error:
+            self._mirror.set_refused(entry.uid, told(error))
+
+    async def _create_pod(self, entry: JobEntry, pod: JsonObject) -> None:
+        name, namespace = pod["metadata"]["name"], entry.key.namespace
+        try:
+            made = await self._retrying(self._client.create, PODS, pod, namespace=namespace, metadata_only=True)
+        except AlreadyExists:
+            made = await self._retrying(self._client.get, PODS, name, namespace=namespace)
+            owners = made["metadata"].get("ownerReferences") or ()
+            if not any(owner.get("uid") == entry.uid for owner in owners):
+                raise TemplateError(f"a pod {name} is there already and is not this job's; delete it") from None
+            pod = made
+        own = project.own_pod({**pod, "metadata": made["metadata"]})
+        if own is not None:
+            self._mirror.put_own_pod((namespace, name), own)
+
+    async def _create_service(self, entry: JobEntry, attempt: int) -> None:
+        body = service(entry.manifest, attempt)
+        try:
+            await self._retrying(self._client.create, SERVICES, body, namespace=entry.key.namespace, metadata_only=True)
+        except AlreadyExists:
+            name = body["metadata"]["name"]
+            there = await self._retrying(self._client.get, SERVICES, name, namespace=entry.key.namespace)
+            owners = there["metadata"].get("ownerReferences") or ()
+            if not any(owner.get("uid") == entry.uid for owner in owners):
+                text = f"a Service {name} is there already and is not this job's; delete it, or rename the job"
+                raise TemplateError(text) from None
+
+    async def _delete_pod(self, entry: JobEntry, name: str, uid: str) -> None:
+        try:
+            await self._retrying(self._client.delete, PODS, name, namespace=entry.key.namespace, uid=uid)
+        except (NotFound, Conflict):
+            return  # gone, or gone and made anew by somebody: either way not ours to delete
+
+    async def _delete_service(self, entry: JobEntry, attempt: int) -> None:
+        name = service_name(entry.key.name, attempt)
+        try:
+            await self._retrying(self._client.delete, SERVICES, name, namespace=entry.key.namespace)
+        except NotFound:
+            return  # a job of one replica has none
+
+    async def _remove(self, entry: JobEntry) -> None:
+        logger.info("time to live is over", extra={"job": str(entry.key), "verb": Verb.REMOVE})
+        try:
+            await self._retrying(
+                self._client.delete,
+                TRAINING_JOBS,
+                entry.key.name,
+                namespace=entry.key.namespace,
+                uid=entry.uid,
+                propagation="Background",
+            )
+        except NotFound:
+            self._mirror.drop_job(entry.key, entry.uid)
+
+    async def _read_again(self, entry: JobEntry) -> None:
+        """Find out how a job stands, however long the API server takes to answer."""
+        while True:
+            try:
+                answer = await self._retrying(
+                    self._client.get, TRAINING_JOBS, entry.key.name, namespace=entry.key.namespace
+                )
+            except NotFound:
+                self._mirror.drop_job(entry.key, entry.uid)
+                return
+            except Transient as error:
+                logger.warning("still no answer", extra={"job": str(entry.key), "error": str(error)})
+                continue
+            self._mirror.put_job(TrainingJob.model_validate(answer))
+            return
+
+    async def _retrying(
+        self, call: Callable[P, Awaitable[JsonObject]], *args: P.args, **kwargs: P.kwargs
+    ) -> JsonObject:
+        policy = retrying(deadline=self._monotonic() + PATIENCE, clock=self._monotonic)
+        answer: JsonObject = await policy(call, *args, **kwargs)
+        return answer
+
+
+def regarding(job: TrainingJob) -> Regarding:
+    """What an event about a job refers to."""
+    metadata = job.metadata
+    return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
+
+
+async def _all(work: Iterable[Awaitable[None]]) -> None:
+    """Do all of it, to the end; then raise the first error, if there was one."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,170 @@
+"""What is created for an attempt: one pod for each replica, and the headless Service through which they find rank 0.
+
+Names carry the attempt, so that nothing of an earlier attempt can be taken for something of this one; the Service
+selects by attempt for the same reason, and publishes addresses that are not ready, because the rendezvous comes before
+readiness. A job of one replica needs no Service.
+"""
+
+import copy
+from typing import Any
+
+from berth.act.environment import Rank, merged, variables
+from berth.api import names
+from berth.api.job import Binding, TrainingJob
+
+
+class TemplateError(ValueError):
+    """A template that cannot be made a replica of; the sentence names field, value and remedy."""
+
+
+def pod_name(job: str, attempt: int, rank: int) -> str:
+    """`<job>-<attempt>-<rank>`: also the host name of the replica."""
+    return f"{job}-{attempt}-{rank}"
+
+
+def service_name(job: str, attempt: int) -> str:
+    """`<job>-<attempt>`: the subdomain of the replicas of one attempt."""
+    return f"{job}-{attempt}"
+
+
+def labels(job: TrainingJob, attempt: int) -> dict[str, str]:
+    """Labels of everything that belongs to one attempt."""
+    return {
+        names.LABEL_JOB: job.metadata.name,
+        names.LABEL_JOB_UID: job.metadata.uid,
+        names.LABEL_ATTEMPT: str(attempt),
+    }
+
+
+def service(job: TrainingJob, attempt: int) -> dict[str, Any]:
+    """Headless Service of an attempt."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": service_name(job.metadata.name, attempt),
+            "labels": labels(job, attempt),
+            "ownerReferences": [_owner(job)],
+        },
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": labels(job, attempt),
+            "ports": [{"name": "rendezvous", "port": names.COORDINATOR_PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+class Replicas:
+    """Makes the pods of one attempt; the template is copied and completed once.
+
+    `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
+
+    Raises TemplateError if the template contradicts the job.
+    """
+
+    def __init__(self, job: TrainingJob, attempt: int, resource: str | None) -> None:
+        self._job = job
+        self._attempt = attempt
+        template = job.spec.template.manifest()
+        self._metadata = template.get("metadata") or {}
+        self._spec: dict[str, Any] = template["spec"]
+        self._spec["restartPolicy"] = "Never"
+        for container in self._spec["containers"]:
+            container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+        if resource is not None:
+            _give_devices(self._spec["containers"], resource, job.spec.devices_per_replica)
+
+    def pod(self, rank: int, node: str | None) -> dict[str, Any]:
+        """The pod of one rank, tied to its node; to none if `node` is None (only to try it)."""
+        job = self._job
+        name = pod_name(job.metadata.name, self._attempt, rank)
+        spec = copy.deepcopy(self._spec)
+        spec["hostname"] = name
+        if job.spec.replicas > 1:
+            spec["subdomain"] = service_name(job.metadata.name, self._attempt)
+        environment = variables(self._rank(rank), job.spec.runtime)
+        for kind in ("initContainers", "containers"):
+            for index, container in enumerate(spec.get(kind) or ()):
+                try:
+                    container["env"] = merged(environment, container.get("env") or ())
+                except ValueError as error:
+                    raise TemplateError(f"spec.template.spec.{kind}[{index}].{error}") from error
+        if node is not None:
+            _tie(spec, node, job.spec.binding)
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "labels": {
+                    **(self._metadata.get("labels") or {}),
+                    **labels(job, self._attempt),
+                    names.LABEL_REPLICA: str(rank),
+                },
+                "annotations": self._metadata.get("annotations") or {},
+                "ownerReferences": [_owner(job)],
+            },
+            "spec": spec,
+        }
+
+    def _rank(self, rank: int) -> Rank:
+        job = self._job
+        name, namespace = job.metadata.name, job.metadata.namespace
+        if job.spec.replicas > 1:
+            coordinator = f"{pod_name(name, self._attempt, 0)}.{service_name(name, self._attempt)}.{namespace}.svc"
+        else:
+            coordinator = "localhost"
+        return Rank(
+            job=name,
+            attempt=self._attempt,
+            replica=rank,
+            replicas=job.spec.replicas,
+            devices=job.spec.devices_per_replica,
+            coordinator=coordinator,
+        )
+
+
+def _owner(job: TrainingJob) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.JOB_KIND,
+        "name": job.metadata.name,
+        "uid": job.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _give_devices(containers: list[dict[str, Any]], resource: str, devices: int) -> None:
+    """Ask for the devices in the first container, unless some container already asks for them."""
+    asking = [
+        (index, kind, value)
+        for index, container in enumerate(containers)
+        for kind in ("limits", "requests")
+        if (value := ((container.get("resources") or {}).get(kind) or {}).get(resource)) is not None
+    ]
+    if not asking:
+        resources = containers[0].setdefault("resources", {})
+        resources.setdefault("limits", {})[resource] = str(devices)
+        if resources.get("requests"):
+            resources["requests"][resource] = str(devices)
+        return
+    per_container = {index: str(value) for index, _, value in asking}
+    if sum(int(value) if value.isdecimal() else -1 for value in per_container.values()) != devices:
+        index, kind, value = asking[0]
+        field = f"spec.template.spec.containers[{index}].resources.{kind}[{resource}]"
+        raise TemplateError(
+            f"{field}: {value}: the containers of a replica must ask for spec.devicesPerReplica ({devices}) in all; "
+            "leave it out, and the first container gets them"
+        )
+
+
+def _tie(spec: dict[str, Any], node: str, binding: Binding) -> None:
+    """Tie a pod to its node: by a required affinity that kube-scheduler obeys, or by binding it at once."""
+    if binding is Binding.DIRECT:
+        spec["nodeName"] = node
+        return
+    field = {"key": "metadata.name", "operator": "In", "values": [node]}
+    required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
+    spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}

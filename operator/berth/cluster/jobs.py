@@ -1,0 +1,132 @@
+"""TrainingJobs in the mirror: what each asks for, what is on record, its pods, and what was just decided for it.
+
+What was decided counts at once (`assume`), before the API server has confirmed it, so that no later cycle gives the
+same devices again; what the API server then answers, or says instead, takes its place. An object older than the one
+that is known is never taken in, whichever way it arrives: answers to writes and events of watches are one stream,
+ordered by resourceVersion.
+"""
+
+from dataclasses import dataclass, field
+
+from berth.api.job import TrainingJob
+from berth.cluster import records
+from berth.cluster.project import OwnPod
+from berth.cluster.requests import Requests
+from berth.core.model import Gang, Hindrance, Job, JobKey, Policy, Record, Toleration
+from berth.core.plan import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica as the API server would make it, found by a dry run for one generation of the job."""
+
+    generation: int
+    requests: Requests = ()
+    selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    hindrance: Hindrance | None = None
+
+
+@dataclass(slots=True)
+class JobEntry:
+    """One TrainingJob: the object as last read, and what the mirror adds."""
+
+    key: JobKey
+    uid: str
+    version: int
+    manifest: TrainingJob
+    record: Record
+    pods: dict[str, OwnPod] = field(default_factory=dict)
+    replica: Replica | None = None
+    refused: str | None = None
+    assumed: Record | None = None
+    busy: bool = False
+    claims: dict[str, Requests] = field(default_factory=dict)
+    """What the placement takes, by node."""
+    view: Job | None = None
+    """The job as a cycle sees it; None after a change."""
+
+    @classmethod
+    def of(cls, manifest: TrainingJob) -> "JobEntry":
+        """Take in a job that was not known."""
+        metadata = manifest.metadata
+        return cls(
+            key=JobKey(metadata.namespace, metadata.name),
+            uid=metadata.uid,
+            version=int(metadata.resource_version),
+            manifest=manifest,
+            record=records.read(manifest.status),
+        )
+
+    def renew(self, manifest: TrainingJob) -> bool:
+        """Take in a newer state of the object; False if it is not newer."""
+        version = int(manifest.metadata.resource_version)
+        if version <= self.version:
+            return False
+        if manifest.status == self.manifest.status:  # one object for equal statuses: who told it can tell by identity
+            manifest = manifest.model_copy(update={"status": self.manifest.status})
+        self.manifest = manifest
+        self.version = version
+        self.record = records.read(manifest.status)
+        self.view = None
+        return True
+
+    @property
+    def generation(self) -> int:
+        """Which state of the spec is known."""
+        return self.manifest.metadata.generation
+
+    @property
+    def believed(self) -> Record:
+        """What is on record, or is just being written."""
+        return self.assumed or self.record
+
+    def gang(self) -> Gang:
+        """What the job asks for, with what a dry run found out about its replicas."""
+        spec = self.manifest.spec
+        replica = self.replica or Replica(self.generation)
+        return Gang(
+            replicas=spec.replicas,
+            devices=spec.devices_per_replica,
+            pools=tuple(spec.pools or ()),
+            level=spec.topology.level if spec.topology else None,
+            policy=Policy(spec.topology.policy) if spec.topology else Policy.PREFERRED,
+            requests=tuple(r for r in replica.requests if r[0] != "pods"),
+            selector=replica.selector,
+            tolerations=replica.tolerations,
+        )
+
+    def to_view(self, classes: dict[str, int], default_priority: int) -> Job:
+        """The job as a cycle sees it."""
+        spec, metadata = self.manifest.spec, self.manifest.metadata
+        return Job(
+            key=self.key,
+            uid=self.uid,
+            generation=self.generation,
+            submitted=metadata.creation_timestamp or 0,
+            gang=self.gang(),
+            record=self.believed,
+            priority=self.priority(classes, default_priority),
+            suspended=spec.suspend,
+            deleting=metadata.deletion_timestamp is not None,
+            backoff_limit=spec.backoff_limit,
+            ttl=spec.ttl_seconds_after_finished,
+            pods=tuple(own.pod for own in self.pods.values()),
+            hindrance=self._hindrance(classes),
+            refused=self.refused,
+            busy=self.busy,
+        )
+
+    def priority(self, classes: dict[str, int], default: int) -> int:
+        """The value of the job's class; the cluster's default where it names none."""
+        name = self.manifest.spec.priority_class_name
+        return classes.get(name, default) if name else default
+
+    def _hindrance(self, classes: dict[str, int]) -> Hindrance | None:
+        name = self.manifest.spec.priority_class_name
+        if name and name not in classes:
+            text = f"spec.priorityClassName: there is no PriorityClass {name}; create it, or name one that exists"
+            return Hindrance(Reason.UNKNOWN_PRIORITY_CLASS, text)
+        if self.replica is None or self.replica.generation != self.generation:
+            return Hindrance(Reason.VALIDATING, "a replica is being tried with a dry run")
+        return self.replica.hindrance

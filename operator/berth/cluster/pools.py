@@ -1,0 +1,239 @@
+"""Pools in the mirror: which nodes belong to which pool, the network tree over them, and what is taken.
+
+A change of one node costs a list operation; only when a node comes, goes or moves in the network is the tree of its
+pool built anew, once per snapshot. What is taken on a node is summed up from its claims whenever one of them changes,
+never adjusted, so that it cannot drift.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from berth.cluster.requests import Requests
+from berth.core.admission import Pool
+from berth.core.model import Node
+from berth.core.slots import Ledger
+from berth.core.topology import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One clause of a node selector, operators as in Kubernetes: In, NotIn, Exists, DoesNotExist."""
+
+    key: str
+    operator: str
+    values: frozenset[str] = frozenset()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Say whether labels satisfy this clause; a label that is not there satisfies NotIn."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+        raise ValueError(f"selector operator {self.operator!r} is none of In, NotIn, Exists, DoesNotExist")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFacts:
+    """An AcceleratorPool, its profile resolved.
+
+    `levels` widest first, each with the node labels that may carry its domain, in order of preference. `problem`: why
+    the pool cannot be used.
+    """
+
+    name: str
+    uid: str
+    generation: int
+    version: int
+    selector: tuple[Requirement, ...]
+    levels: tuple[tuple[str, tuple[str, ...]], ...]
+    resource: str
+    sizes_alone: tuple[int, ...] | None = None
+    sizes_in_gang: tuple[int, ...] | None = None
+    problem: tuple[str, str] | None = None
+    profile: str = ""
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Say whether a node with these labels belongs to the pool."""
+        return all(requirement.matches(labels) for requirement in self.selector)
+
+    def path(self, labels: Mapping[str, str]) -> tuple[str, ...] | None:
+        """A node's domain at each level, widest first; None if it carries no label for one of them."""
+        found = []
+        for _, keys in self.levels:
+            name = next((labels[key] for key in keys if labels.get(key)), None)
+            if name is None:
+                return None
+            found.append(name)
+        return tuple(found)
+
+
+@dataclass(slots=True)
+class Members:
+    """The nodes of one pool as they stand, and what was built from them."""
+
+    facts: PoolFacts
+    nodes: dict[str, Node] = field(default_factory=dict)
+    unplaced: set[str] = field(default_factory=set)
+    """Nodes that miss a level: they take nothing."""
+    overlapping: dict[str, str] = field(default_factory=dict)
+    """Nodes that this pool selects, too, and the pool that has them."""
+    ledger: Ledger | None = None
+
+
+class Pools:
+    """All pools with their nodes and claims."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Members] = {}
+        self._nodes: dict[str, Node] = {}
+        self._home: dict[str, str] = {}
+        self._claims: dict[str, dict[str, Requests]] = {}
+        self._dirty: set[str] = set()
+        self._reassign = False
+
+    # What is there
+
+    def set_pool(self, facts: PoolFacts) -> None:
+        """Take in a new or changed pool."""
+        known = self._members.get(facts.name)
+        if known is not None and replace(known.facts, version=facts.version) == facts:
+            known.facts = facts
+            return
+        self._members[facts.name] = Members(facts)
+        self._reassign = True
+
+    def drop_pool(self, name: str) -> None:
+        """Forget a pool; its nodes may go to another that selects them."""
+        if self._members.pop(name, None) is not None:
+            self._reassign = True
+
+    def set_node(self, node: Node) -> None:
+        """Take in a new or changed node (its path is found here)."""
+        known = self._nodes.get(node.name)
+        if known == node:
+            return
+        self._nodes[node.name] = node
+        if known is None or known.labels != node.labels:
+            self._assign(node)
+        else:
+            members = self._members.get(self._home.get(node.name, ""))
+            if members is not None and node.name in members.nodes:
+                members.nodes[node.name] = replace(node, path=members.nodes[node.name].path)
+        self._dirty.add(node.name)
+
+    def drop_node(self, name: str) -> None:
+        """Forget a node."""
+        if self._nodes.pop(name, None) is not None:
+            self._leave(name)
+
+    def claim(self, node: str, claimant: str, requests: Requests) -> None:
+        """Count requests of a claimant (a pod, or a job's placement) as taken on a node."""
+        claims = self._claims.setdefault(node, {})
+        if claims.get(claimant) != requests:
+            claims[claimant] = requests
+            self._dirty.add(node)
+
+    def release(self, node: str, claimant: str) -> None:
+        """Count them no longer."""
+        claims = self._claims.get(node)
+        if claims is not None and claims.pop(claimant, None) is not None:
+            self._dirty.add(node)
+            if not claims:
+                del self._claims[node]
+
+    # What a cycle gets
+
+    def snapshot(self) -> dict[str, Pool]:
+        """Hand out every pool with a ledger that will not change under the reader."""
+        self._settle()
+        found = {}
+        for name, members in self._members.items():
+            assert members.ledger is not None, "settled pools have a ledger"
+            facts = members.facts
+            found[name] = Pool(
+                name=name,
+                resource=facts.resource,
+                ledger=members.ledger.fork(),
+                sizes=facts.sizes_in_gang,
+                problem=facts.problem[1] if facts.problem else None,
+            )
+        return found
+
+    def members(self) -> Iterable[Members]:
+        """Pools as they stand, by name; not to be changed or kept."""
+        self._settle()
+        return [self._members[name] for name in sorted(self._members)]
+
+    def facts(self, name: str) -> PoolFacts | None:
+        """What is known of a pool."""
+        members = self._members.get(name)
+        return members.facts if members else None
+
+    def _settle(self) -> None:
+        """Bring trees and ledgers up to date with all that was taken in."""
+        if self._reassign:
+            self._reassign = False
+            self._home.clear()
+            for members in self._members.values():
+                members.nodes, members.unplaced, members.overlapping = {}, set(), {}
+                members.ledger = None
+            for node in self._nodes.values():
+                self._assign(node)
+        for members in self._members.values():
+            if members.ledger is None:
+                levels = tuple(level for level, _ in members.facts.levels)
+                tree, nodes = Tree.build(members.facts.name, levels, members.nodes.values())
+                members.ledger = Ledger(tree, nodes, [self._taken(node.name) for node in nodes])
+                self._dirty -= members.nodes.keys()
+        for name in self._dirty:
+            self._refresh(name)
+        self._dirty.clear()
+
+    def _refresh(self, name: str) -> None:
+        members = self._members.get(self._home.get(name, ""))
+        if members is None or members.ledger is None or name not in members.nodes:
+            return
+        position = members.ledger.tree.position[name]
+        if members.ledger.nodes[position] != members.nodes[name]:
+            members.ledger.set_node(position, members.nodes[name])
+        members.ledger.set_used(position, self._taken(name))
+
+    def _taken(self, node: str) -> Mapping[str, int]:
+        total: Counter[str] = Counter()
+        for requests in self._claims.get(node, {}).values():
+            for resource, quantity in requests:
+                total[resource] += quantity
+        return total
+
+    def _assign(self, node: Node) -> None:
+        """Put a node into the first pool, by name, that selects it."""
+        self._leave(node.name)
+        for name in sorted(self._members):
+            members = self._members[name]
+            if not members.facts.selects(node.labels):
+                continue
+            if node.name in self._home:
+                members.overlapping[node.name] = self._home[node.name]
+                continue
+            self._home[node.name] = name
+            path = members.facts.path(node.labels)
+            if path is None:
+                members.unplaced.add(node.name)
+                continue
+            members.nodes[node.name] = replace(node, path=path)
+            members.ledger = None
+
+    def _leave(self, name: str) -> None:
+        home = self._members.get(self._home.pop(name, ""))
+        if home is not None:
+            home.unplaced.discard(name)
+            if home.nodes.pop(name, None) is not None:
+                home.ledger = None
+        for members in self._members.values():
+            members.overlapping.pop(name, None)

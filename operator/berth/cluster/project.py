@@ -1,0 +1,148 @@
+"""From wire objects to small slotted values: the projections that reflectors keep instead of bodies.
+
+A 10,000-pod cluster as decoded JSON is a gigabyte; projected it is a few megabytes, and what a cycle can depend on is
+visible in one file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from berth.api import names
+from berth.cluster.quantities import amount
+from berth.cluster.requests import Requests, of_pod
+from berth.core.model import Node, Phase, Pod, Taint
+
+_TAIL = 600
+"""Characters of a replica's last words that are kept: a status has many jobs' worth of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A node before it is known which pool it belongs to: `node.path` is empty."""
+
+    node: Node
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPod:
+    """A pod that Berth made."""
+
+    namespace: str
+    job_uid: str
+    pod: Pod
+    requests: Requests
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignPod:
+    """Somebody else's pod on a node: nothing but what it takes there."""
+
+    uid: str
+    node: str
+    requests: Requests
+    version: int
+
+
+def version(obj: Mapping[str, Any]) -> int:
+    """An object's resourceVersion as a number.
+
+    Kubernetes promises since 1.35 (KEP-5504) that resourceVersions of one kind compare as numbers.
+    """
+    return int(obj["metadata"]["resourceVersion"])
+
+
+def node(obj: dict[str, Any]) -> NodeFacts:
+    """Project a Node."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+    taints = tuple(Taint(t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ())
+    return NodeFacts(
+        node=Node(
+            name=obj["metadata"]["name"],
+            path=(),
+            allocatable={k: amount(k, q) for k, q in (status.get("allocatable") or {}).items()},
+            labels=obj["metadata"].get("labels") or {},
+            taints=taints,
+            ready=ready and "deletionTimestamp" not in obj["metadata"],
+            cordoned=bool(spec.get("unschedulable")),
+        ),
+        version=version(obj),
+    )
+
+
+def foreign_pod(obj: dict[str, Any]) -> ForeignPod | None:
+    """Project somebody else's pod; None while it is on no node or when it has ended."""
+    on = (obj.get("spec") or {}).get("nodeName")
+    if not on or (obj.get("status") or {}).get("phase") in (Phase.SUCCEEDED, Phase.FAILED):
+        return None
+    return ForeignPod(obj["metadata"]["uid"], on, of_pod(obj["spec"]), version(obj))
+
+
+def own_pod(obj: dict[str, Any]) -> OwnPod | None:
+    """Project a pod of Berth's; None if its labels were tampered with so that it belongs to nothing."""
+    metadata = obj["metadata"]
+    labels = metadata.get("labels") or {}
+    try:
+        attempt, rank = int(labels[names.LABEL_ATTEMPT]), int(labels[names.LABEL_REPLICA])
+    except (KeyError, ValueError):
+        return None
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    end = _end(status)
+    return OwnPod(
+        namespace=metadata["namespace"],
+        job_uid=labels[names.LABEL_JOB_UID],
+        pod=Pod(
+            name=metadata["name"],
+            uid=metadata["uid"],
+            attempt=attempt,
+            rank=rank,
+            phase=Phase(status.get("phase") or Phase.PENDING),
+            node=spec.get("nodeName") or "",
+            ready=conditions.get("Ready", {}).get("status") == "True",
+            deleting="deletionTimestamp" in metadata,
+            disrupted=conditions.get("DisruptionTarget", {}).get("status") == "True",
+            exit_code=end.exit_code,
+            finished_at=end.at,
+            message=end.message,
+        ),
+        requests=of_pod(spec),
+        version=version(obj),
+    )
+
+
+def priority_class(obj: dict[str, Any]) -> tuple[int, bool]:
+    """Project a PriorityClass to its value, and whether it is the cluster's default."""
+    return int(obj["value"]), bool(obj.get("globalDefault"))
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    exit_code: int | None
+    at: int | None
+    message: str
+
+
+def _end(status: dict[str, Any]) -> _End:
+    """How a pod ended: the first of its containers to fail, else what the pod itself says."""
+    ended = [
+        end
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for container in status.get(kind) or ()
+        if (end := (container.get("state") or {}).get("terminated"))
+    ]
+    failed = [end for end in ended if end.get("exitCode")]
+    if not failed:
+        return _End(None, None, str(status.get("message") or status.get("reason") or ""))
+    first = min(failed, key=lambda end: str(end.get("finishedAt") or "~"))
+    at = first.get("finishedAt")
+    words = str(first.get("message") or first.get("reason") or status.get("message") or "").strip()
+    return _End(
+        exit_code=int(first["exitCode"]),
+        at=int(datetime.fromisoformat(at).timestamp()) if at else None,
+        message=words[-_TAIL:],
+    )

@@ -1,0 +1,57 @@
+"""Trying again what is worth trying again, until a deadline.
+
+Only for calls that may be made twice: reads, server-side apply, deletes, and creates whose name is fixed and
+whose caller takes `AlreadyExists` as the answer of an earlier try. A server that says when to come back is
+obeyed, and the jitter is added on top: many writers were refused at the same moment and must not return at
+the same moment.
+"""
+
+import asyncio
+import random as _random
+import time
+from collections.abc import Awaitable, Callable
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from berth.kube.errors import Transient
+
+
+def backoff(tries: int, *, first: float, most: float, random: Callable[[], float]) -> float:
+    """Seconds to wait after the `tries`-th failure in a row (from 1): doubling, bounded, half jitter."""
+    return min(most, first * 2.0 ** min(tries - 1, 30)) * (0.5 + 0.5 * random())
+
+
+def wait_after(error: BaseException | None, seconds: float) -> float:
+    """Seconds to wait after `error`, given the back-off's own wish: the server's Retry-After comes first."""
+    asked = error.retry_after if isinstance(error, Transient) else None
+    return seconds + (asked or 0.0)
+
+
+def retrying(
+    *,
+    deadline: float,
+    first: float = 0.1,
+    most: float = 10.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    random: Callable[[], float] = _random.random,
+) -> AsyncRetrying:
+    """A policy for one call.
+
+    Usage: `await retrying(deadline=clock() + 30)(client.apply, TRAINING_JOBS, name, body, namespace=ns)`.
+    Tries again on `Transient` only. `deadline` is a time of `clock`: a wait that would reach it is not begun,
+    and the last error is raised as it is. A try that is under way at the deadline ends by the client's own
+    timeout.
+    """
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return wait_after(error, backoff(state.attempt_number, first=first, most=most, random=random))
+
+    return AsyncRetrying(
+        retry=retry_if_exception_type(Transient),
+        wait=wait,
+        stop=lambda state: clock() + state.upcoming_sleep >= deadline,
+        sleep=sleep,
+        reraise=True,
+    )
