@@ -7,13 +7,15 @@ its models than on the wire.
 import base64
 import http.client
 import json
+import select
 import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -72,6 +74,14 @@ class Api:
         """The same user at another server."""
         return Api(server, self._context, timeout_s=self._timeout_s)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the idle connections; later requests open new ones."""
         with self._lock:
@@ -128,9 +138,15 @@ class Api:
         return answer
 
     def _take(self) -> http.client.HTTPSConnection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                break
+            # An idle connection with something to read was closed by the server, as by one that was restarted.
+            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+                return connection
+            connection.close()
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._context)
 
 

@@ -14,7 +14,6 @@ minor version, as a controller manager may not be newer than its API server and 
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -86,7 +85,7 @@ class Binaries:
         """
         found = [self.find(name) for name in names]
         for item in found:
-            if item.refused is not None:
+            if item.refused is not None and item.origin is Origin.ABSENT:
                 self._progress.note(item.refused)
         for module in MODULES:
             absent = [item.name for item in found if item.origin is Origin.ABSENT and item.name in module.packages]
@@ -135,7 +134,3 @@ def _unfit(module: Module, path: Path, version: tuple[int, int, int] | None) -> 
     if not module.minimum <= version[:2] < module.exclusive_maximum:
         return f"{path} is not taken: version {'.'.join(map(str, version))}, needed is >= {low} and < {high}"
     return None
-
-
-def main() -> None:
-    Binaries(progress=Progress(sys.stderr)).ensure(MODULE_OF)

@@ -25,8 +25,8 @@ from e2e.ground.api import Api, ApiError
 from e2e.ground.binaries import Binaries
 from e2e.ground.components import COMPONENTS, PORT_NAMES, SERVER_HOSTS, Layout, arguments
 from e2e.ground.processes import Child
+from e2e.ground.waiting import until
 
-_POLL_S = 0.05
 _GRACE_S = 3.0
 _SERVERS = ("etcd", "kube-apiserver")
 _IDENTITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -170,6 +170,8 @@ class ControlPlane:
         if self._layout is not None:
             if self._wanted_directory is None:
                 shutil.rmtree(self.directory)
+            else:
+                workspace.release(self.directory)
             self._layout = None
 
     def child(self, component: str) -> Child:
@@ -205,6 +207,12 @@ class ControlPlane:
         path = "/readyz" if component == "kube-apiserver" else "/healthz"
         health = self._health[component]
         self._wait_for(f"{component} to be ready", lambda: _answers(lambda: health.text(path)), timeout_s)
+
+    def check(self) -> None:
+        """Raise ChildError when one of the components has died."""
+        for child in self._children.values():
+            if child.pid is not None:
+                child.check()
 
     def kubectl(
         self, *arguments: str, stdin: str | None = None, check: bool = True, timeout_s: float = 120.0
@@ -266,15 +274,12 @@ class ControlPlane:
             self._wait_for("the service account 'default'", self._service_account_present)
 
     def _wait_for(self, what: str, condition: Callable[[], bool], timeout_s: float | None = None) -> None:
+        def satisfied() -> bool:
+            self.check()
+            return condition()
+
         timeout = self._timeout_s if timeout_s is None else timeout_s
-        end = time.monotonic() + timeout
-        while not condition():
-            for child in self._children.values():
-                if child.pid is not None:
-                    child.check()
-            if time.monotonic() >= end:
-                raise TimeoutError(f"waited {timeout:.0f} s for {what}; logs are in {self.directory}")
-            time.sleep(_POLL_S)
+        until(satisfied, f"{what}; logs are in {self.directory}", timeout_s=timeout)
 
     def _service_account_present(self) -> bool:
         return _answers(lambda: self.api.get("/api/v1/namespaces/default/serviceaccounts/default"))

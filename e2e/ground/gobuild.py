@@ -88,8 +88,8 @@ class _Build:
 
     def run(self, names: tuple[str, ...], files: Mapping[str, str], target: Path) -> None:
         module = self._module
-        about = f", about {module.cold_build_s} s with empty caches on 2 cores" if names else ""
-        self._progress.begin(f"building {', '.join(names) or 'files'} of {module.path} {module.version}{about}")
+        what = f"building {', '.join(names)}, about {module.cold_build_s} s with empty caches on 2 cores"
+        self._progress.begin(f"{module.key} {module.version}", what if names else "fetching files of its source")
         source = self._download()
         (self._scratch / "go.mod").write_text(go_mod(module, (source / "go.mod").read_text()))
         out = self._scratch / "out"
@@ -105,7 +105,9 @@ class _Build:
     def _download(self) -> Path:
         """Fetch the module's source and return its directory."""
         said = self._go_run(["mod", "download", "-json", f"{self._module.path}@{self._module.version}"])
-        return Path(json.loads(said)["Dir"])
+        # What go says about its downloads comes before the answer, which is indented JSON.
+        told: dict[str, str] = json.loads(said[said.index("{\n") :])
+        return Path(told["Dir"])
 
     def _compile(self, names: tuple[str, ...], out: Path) -> None:
         # Go names a program after its package's directory; a lone one is named by us, as etcd's is called "v3".
@@ -117,14 +119,14 @@ class _Build:
 
     def _go_run(self, arguments: list[str]) -> str:
         """Run go, showing what it reports; its output, or BuildError with the end of it."""
-        log = self._scratch / f"{arguments[0]}.log"
+        log = self._scratch / f"go-{arguments[0]}.log"
         child = Child("go", [self._go, *arguments], log=log, cwd=self._scratch, env=self._env)
         try:
             child.start()
             while child.wait(_POLL_S) is None:
                 lines = log.read_text(errors="replace").splitlines()
                 if lines:
-                    self._progress.update(f"{len(lines)} lines from go {arguments[0]}, now {lines[-1].strip()}")
+                    self._progress.update(f"{len(lines)} steps of go {arguments[0]}, now {lines[-1].strip()}")
         finally:
             child.signal(signal.SIGKILL)
         if child.returncode != 0:
@@ -155,10 +157,13 @@ def _go_env(environ: Mapping[str, str]) -> dict[str, str]:
 def _locked(path: Path, what: str, progress: Progress) -> Iterator[None]:
     """Hold the lock file; while another process holds it, say so and wait."""
     with path.open("a") as lock:
-        progress.begin(f"waiting for another process that builds {what}") if not _try_lock(lock.fileno()) else None
-        while not _try_lock(lock.fileno()):
-            progress.update("still waiting")
+        held = _try_lock(lock.fileno())
+        if not held:
+            progress.begin(what, "waiting for another process that builds it")
+        while not held:
             time.sleep(_POLL_S)
+            progress.update("still waiting for another process that builds it")
+            held = _try_lock(lock.fileno())
         yield
 
 

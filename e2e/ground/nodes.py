@@ -1,21 +1,23 @@
 """Simulated nodes: made quickly, run by KWOK, and broken on demand.
 
-A node is created with its status, so that one request per node is enough; KWOK keeps the capacity that it finds.
-KWOK runs the nodes that carry ``components.KUBELET_LABEL``.  To lose a node is to take the label and the lease
-from KWOK and to say what the controller manager would say after its grace period: the node's status is unknown.
-Its pods then stand still, and a deleted one stays, as on a machine without power.
+A node is created Ready, with its capacity, so that one request per node is enough (a node that has to become Ready
+costs five more).  KWOK runs the nodes that carry ``components.KUBELET_LABEL``: it takes the node's lease, renews it
+and plays the pods.  To lose a node is to take label and lease from KWOK and to say what the controller manager
+would say after its grace period: the status is unknown.  Its pods then stand still, and a deleted one stays, as on
+a machine without power.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from e2e.ground.api import Api, ApiError, JsonObject
 from e2e.ground.components import KUBELET_LABEL, KUBELET_VALUE
+from e2e.ground.waiting import until
 
 _NODES = "/api/v1/nodes"
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _NOT_FOUND = 404
+_CONFLICT = 409
 _POLL_S = 0.2
 
 
@@ -28,7 +30,7 @@ def manifest(
     taints: Sequence[Mapping[str, str]] = (),
 ) -> JsonObject:
     """A Node for KWOK; ``resources`` are its capacity and its allocatable, as quantities."""
-    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = _stamp()
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -56,29 +58,33 @@ def manifest(
     }
 
 
-def add(api: Api, manifests: Iterable[JsonObject], *, timeout_s: float = 120.0) -> list[str]:
-    """Create nodes, wait until all are Ready, and return their names.
+def add(api: Api, manifests: Iterable[JsonObject], *, kwok: bool = True, timeout_s: float = 120.0) -> list[str]:
+    """Create nodes, wait until all are Ready and run by KWOK, and return their names.
 
-    ApiError when one is refused, TimeoutError naming some that are not Ready after ``timeout_s``.
+    ``kwok`` is off for a control plane without it.  ApiError when a node is refused, TimeoutError naming some that
+    are not ready after ``timeout_s``.
     """
     wanted = list(manifests)
     api.each(lambda node: api.create(_NODES, node), wanted)
     names = [str(node["metadata"]["name"]) for node in wanted]
-    wait_ready(api, names, timeout_s=timeout_s)
+    wait_ready(api, names, kwok=kwok, timeout_s=timeout_s)
     return names
 
 
-def wait_ready(api: Api, names: Iterable[str], *, timeout_s: float = 120.0) -> None:
-    """Wait until all of these nodes are Ready and free of the taints that unready nodes carry."""
-    wanted = set(names)
-    end = time.monotonic() + timeout_s
-    while missing := wanted - _ready(api):
-        if time.monotonic() >= end:
-            raise TimeoutError(
-                f"{len(missing)} of {len(wanted)} nodes are not Ready after {timeout_s:.0f} s, "
-                f"for instance {', '.join(sorted(missing)[:3])}"
-            )
-        time.sleep(_POLL_S)
+def wait_ready(api: Api, names: Iterable[str], *, kwok: bool = True, timeout_s: float = 120.0) -> None:
+    """Wait until these nodes are Ready, free of the taints of unready nodes and, with ``kwok``, run by KWOK."""
+    missing = set(names)
+
+    def all_ready() -> bool:
+        missing.difference_update(_ready(api) & _held(api) if kwok else _ready(api))
+        return not missing
+
+    until(
+        all_ready,
+        lambda: f"{len(missing)} nodes to be Ready, for instance {', '.join(sorted(missing)[:3])}",
+        timeout_s=timeout_s,
+        poll_s=_POLL_S,
+    )
 
 
 def remove(api: Api, names: Iterable[str]) -> None:
@@ -101,15 +107,13 @@ def cordon(api: Api, name: str, *, unschedulable: bool = True) -> None:
 
 
 def taint(api: Api, name: str, key: str, *, effect: str = "NoSchedule", value: str = "") -> None:
-    """Add a taint, or change the one of this key."""
-    body = {"spec": {"taints": [{"key": key, "value": value, "effect": effect}]}}
-    api.patch(f"{_NODES}/{name}", body, kind="strategic-merge")
+    """Add a taint, or change those of this key."""
+    _replace_taints(api, name, key, [{"key": key, "value": value, "effect": effect}])
 
 
 def untaint(api: Api, name: str, key: str) -> None:
-    """Take a taint away."""
-    body = {"spec": {"taints": [{"$patch": "delete", "key": key}]}}
-    api.patch(f"{_NODES}/{name}", body, kind="strategic-merge")
+    """Take the taints of a key away."""
+    _replace_taints(api, name, key, [])
 
 
 def set_allocatable(api: Api, name: str, resources: Mapping[str, str]) -> None:
@@ -117,19 +121,16 @@ def set_allocatable(api: Api, name: str, resources: Mapping[str, str]) -> None:
     api.patch(f"{_NODES}/{name}/status", {"status": {"allocatable": dict(resources)}})
 
 
-def fail(
-    api: Api, name: str, *, ready: str = "Unknown", now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> None:
+def fail(api: Api, name: str, *, ready: str = "Unknown") -> None:
     """Lose a node: its Ready condition becomes ``Unknown`` (no contact) or ``False`` (the kubelet says so)."""
     api.patch(f"{_NODES}/{name}", {"metadata": {"labels": {KUBELET_LABEL: None}}})
     api.patch(f"{_LEASES}/{name}", {"spec": {"holderIdentity": None}})
-    at = now().strftime("%Y-%m-%dT%H:%M:%SZ")
     condition = {
         "type": "Ready",
         "status": ready,
         "reason": "NodeStatusUnknown" if ready == "Unknown" else "KubeletNotReady",
-        "message": "Kubelet stopped posting node status.",
-        "lastTransitionTime": at,
+        "message": "simulated loss",
+        "lastTransitionTime": _stamp(),
     }
     api.patch(f"{_NODES}/{name}/status", {"status": {"conditions": [condition]}}, kind="strategic-merge")
 
@@ -140,10 +141,32 @@ def recover(api: Api, name: str, *, timeout_s: float = 60.0) -> None:
     wait_ready(api, [name], timeout_s=timeout_s)
 
 
+def _replace_taints(api: Api, name: str, key: str, wanted: Sequence[Mapping[str, str]]) -> None:
+    # Taints are one list without keys for merging; the version in the patch refuses it if another changed the list.
+    while True:
+        node = api.get(f"{_NODES}/{name}")
+        kept = [held for held in node["spec"].get("taints", []) if held["key"] != key]
+        version = node["metadata"]["resourceVersion"]
+        try:
+            api.patch(
+                f"{_NODES}/{name}", {"metadata": {"resourceVersion": version}, "spec": {"taints": [*kept, *wanted]}}
+            )
+        except ApiError as error:
+            if error.status != _CONFLICT:
+                raise
+        else:
+            return
+
+
 def _ready(api: Api) -> set[str]:
     # resourceVersion=0 reads the API server's cache.
     listed = api.get(f"{_NODES}?resourceVersion=0")["items"]
     return {str(node["metadata"]["name"]) for node in listed if _is_ready(node)}
+
+
+def _held(api: Api) -> set[str]:
+    listed = api.get(f"{_LEASES}?resourceVersion=0")["items"]
+    return {str(lease["metadata"]["name"]) for lease in listed if lease["spec"].get("holderIdentity")}
 
 
 def _is_ready(node: JsonObject) -> bool:
@@ -152,3 +175,7 @@ def _is_ready(node: JsonObject) -> bool:
     return any(held["type"] == "Ready" and held["status"] == "True" for held in conditions) and not any(
         held["key"] in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable") for held in taints
     )
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

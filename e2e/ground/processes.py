@@ -19,14 +19,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from e2e.ground.waiting import until
+
 _LAUNCHER = Path(__file__).with_name("launch.py")
-_POLL_S = 0.02
+_KILL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,10 @@ class Identity:
         """SIGTERM, then SIGKILL after ``grace_s``; whether SIGTERM was enough. Works on any process of ours."""
         self.signal(signal.SIGTERM, group=group)
         self.signal(signal.SIGCONT, group=group)
-        if _until(lambda: not self.alive, grace_s):
+        if _gone(self, grace_s):
             return True
         self.signal(signal.SIGKILL, group=group)
-        _until(lambda: not self.alive, 10)
+        until(lambda: not self.alive, f"process {self.pid} to end after SIGKILL", timeout_s=_KILL_S)
         return False
 
 
@@ -93,27 +94,34 @@ class _Forker:
     """The one thread that forks. It ends with the interpreter, never before."""
 
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]
-        self._orders = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def fork(self, order: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    def carry_out(self, order: Callable[[], None]) -> None:
+        """Have the thread call ``order``; return, or raise what it raised, when it is done."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="forker", daemon=True)
                 self._thread.start()
-        done: Future[subprocess.Popen[bytes]] = Future()
+        done: Future[None] = Future()
         self._orders.put((order, done))
-        return done.result()
+        try:
+            done.result()
+        except (KeyboardInterrupt, SystemExit):
+            # The order is carried out all the same; only when it is done does the caller know what to stop.
+            wait([done])
+            raise
 
     def _run(self) -> None:
         while True:
             order, done = self._orders.get()
             try:
-                done.set_result(order())
+                order()
             except OSError as error:
                 done.set_exception(error)
+            else:
+                done.set_result(None)
 
 
 _forker = _Forker()
@@ -146,7 +154,6 @@ class Child:
         self._cwd = cwd
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
-        self._identity: Identity | None = None
 
     def __repr__(self) -> str:
         return f"Child({self.name!r}, pid={self.pid}, alive={self.alive})"
@@ -170,22 +177,23 @@ class Child:
         """Start the program; raise OSError when it cannot be forked. A running one is left alone."""
         if self.alive:
             return
+        _forker.carry_out(self._fork)
+
+    def _fork(self) -> None:
         command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *self.argv]
         with self.log.open("ab") as log:
-            self._process = _forker.fork(
-                lambda: subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self._cwd,
-                    env=None if self._env is None else dict(self._env),
-                    start_new_session=True,
-                )
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._cwd,
+                env=None if self._env is None else dict(self._env),
+                start_new_session=True,
             )
-        self._identity = Identity.of(self._process.pid)
-        if self._identity is not None and self._pid_file is not None:
-            self._identity.write(self._pid_file)
+        identity = Identity.of(self._process.pid)
+        if identity is not None and self._pid_file is not None:
+            identity.write(self._pid_file)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program's group, to nobody when it has ended."""
@@ -245,10 +253,8 @@ class Child:
         return True
 
 
-def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() >= end:
-            return False
-        time.sleep(_POLL_S)
-    return True
+def _gone(process: Identity, timeout_s: float) -> bool:
+    try:
+        return until(lambda: not process.alive, f"process {process.pid} to end", timeout_s=timeout_s)
+    except TimeoutError:
+        return False

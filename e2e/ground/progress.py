@@ -24,11 +24,11 @@ class Progress:
         self._shown = self._started
         self._title = ""
 
-    def begin(self, title: str) -> None:
-        """Start a step; its first line is shown at once."""
+    def begin(self, title: str, detail: str) -> None:
+        """Start a step of a short title; its first line is shown at once."""
         self._title = title
         self._started = self._shown = self._clock()
-        self._show(title)
+        self._show(f"{title}: {detail}")
 
     def update(self, detail: str) -> None:
         """Tell how far the step is, if enough time has gone by since the last line."""

@@ -59,7 +59,7 @@ KUBERNETES = Module(
     staging="v0.36.3",
     minimum=(1, 36),
     exclusive_maximum=(1, 37),
-    cold_build_s=420,
+    cold_build_s=470,
 )
 
 # An etcd older than 3.6 lacks the progress notices without which streaming lists of the API server fail.
@@ -70,7 +70,7 @@ ETCD = Module(
     packages={"etcd": "go.etcd.io/etcd/server/v3"},
     minimum=(3, 6),
     exclusive_maximum=(4, 0),
-    cold_build_s=40,
+    cold_build_s=80,
 )
 
 KWOK = Module(
@@ -80,7 +80,7 @@ KWOK = Module(
     packages={"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
     minimum=(0, 8),
     exclusive_maximum=(0, 9),
-    cold_build_s=80,
+    cold_build_s=110,
     files={
         f"kustomize/stage/{path}.yaml": f"{path.rpartition('/')[2]}.yaml"
         for path in (

@@ -40,6 +40,11 @@ def claim(directory: Path | None) -> Path:
     return root
 
 
+def release(root: Path) -> None:
+    """Say that no process runs a control plane here any more; the directory stays one of ours."""
+    (root / _RECORD).write_text("{}\n")
+
+
 def owner(directory: Path) -> Identity | None:
     """The process that runs a control plane in this directory, None when none does."""
     identity = Identity.read(directory / _RECORD)
@@ -63,5 +68,6 @@ def _clear(root: Path) -> None:
 def _remove_orphans(parent: Path) -> None:
     for root in parent.glob(f"{_TEMPORARY_PREFIX}*"):
         # Without a record it is another start's, which is about to write it.
-        if root.owner() == Path.home().owner() and (root / _RECORD).exists() and owner(root) is None:
-            shutil.rmtree(root)
+        if root.stat().st_uid == os.getuid() and (root / _RECORD).exists() and owner(root) is None:
+            # Another start may be removing it as well.
+            shutil.rmtree(root, ignore_errors=True)

@@ -1,16 +1,16 @@
 """Carrying out a plan: one task for each job, so that a gang of 512 pods in the making delays nobody else.
 
-From the moment a decision is taken until its task has ended the mirror counts the decision as fact and the cycle leaves
-the job alone. Order inside a task: the status, guarded by the resourceVersion that the decision was made from; then pods
-are deleted or created. A guard that fails means that the job has changed: it is read again and decided anew. A write
-without an answer may have happened: the job is read until the API server answers, and only then let go.
+From the moment a decision is taken until its task has ended the mirror counts the decision as fact and the cycle
+leaves the job alone. Order inside a task: the status, guarded by the resourceVersion that the decision was made from;
+then pods are deleted or created. A guard that fails means that the job has changed: it is read again and decided anew.
+A write without an answer may have happened: the job is read until the API server answers, and only then let go.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from berth.act.pods import Replicas, TemplateError, service, service_name
 from berth.act.probe import told
@@ -30,6 +30,7 @@ from berth.kube.retries import retrying
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
+T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds for which one call is tried again before its decision is given up and the job read anew."""
@@ -58,6 +59,8 @@ class Actuator:
         self._told = Told(report_every)
         self._paused: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when carrying out hits a bug: the operator must not go on, its memory may be wrong."""
 
     def carry_out(self, plan: Plan) -> None:
         """Begin to carry out every decision of a plan; returns at once."""
@@ -100,7 +103,15 @@ class Actuator:
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not self.broken.done():
+            self.broken.set_exception(error)
 
     def _pausing(self, entry: JobEntry) -> bool:
         return self._paused.get(entry.uid, 0.0) > self._monotonic()
@@ -262,12 +273,9 @@ class Actuator:
             self._mirror.put_job(TrainingJob.model_validate(answer))
             return
 
-    async def _retrying(
-        self, call: Callable[P, Awaitable[JsonObject]], *args: P.args, **kwargs: P.kwargs
-    ) -> JsonObject:
+    async def _retrying(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         policy = retrying(deadline=self._monotonic() + PATIENCE, clock=self._monotonic)
-        answer: JsonObject = await policy(call, *args, **kwargs)
-        return answer
+        return await policy(call, *args, **kwargs)
 
 
 def regarding(job: TrainingJob) -> Regarding:

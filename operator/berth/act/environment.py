@@ -58,4 +58,5 @@ def merged(ours: list[dict[str, str]], theirs: Iterable[dict[str, object]]) -> l
     if reserved:
         raise ValueError(f"env {', '.join(reserved)}: names that start with {PREFIX} are set by Berth; rename it")
     taken = {v.get("name") for v in own}
-    return [*(v for v in ours if v["name"] not in taken), *own]
+    kept: list[dict[str, object]] = [{**v} for v in ours if v["name"] not in taken]
+    return kept + own

@@ -1,15 +1,20 @@
-"""Trying a replica before planning it: would the API server take such a pod, and what would it make of it?
+"""Trying a replica before planning it, so that what is planned is the pod as it will be.
 
-The pod is planned as it will be, not as it was written. LimitRanges, defaulting and injecting webhooks change what a
+The pod as it was written is not it: LimitRanges, defaulting and injecting webhooks change what a
 replica requests, quotas and Pod Security refuse some: one replica is created with server-side dry-run for each
 generation of a job. What comes back is what the cycle counts with; what is refused is the job's condition.
 """
 
+import asyncio
+import logging
 import re
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from berth.act.pods import Replicas, TemplateError
 from berth.cluster.jobs import JobEntry, Replica
+from berth.cluster.mirror import Mirror
 from berth.cluster.pools import PoolFacts
 from berth.cluster.requests import of_pod
 from berth.core.model import Hindrance, Toleration
@@ -17,6 +22,8 @@ from berth.core.plan import Reason
 from berth.kube.client import ApiClient
 from berth.kube.errors import ApiError, Transient
 from berth.kube.resources import PODS
+
+logger = logging.getLogger(__name__)
 
 Find = Callable[[JobEntry], PoolFacts | None]
 
@@ -71,3 +78,66 @@ def _tolerations(wire: Iterable[dict[str, str]]) -> Iterable[Toleration]:
             value=entry.get("value") or "",
             effect=entry.get("effect") or "",
         )
+
+
+class Prober:
+    """Tries replicas in the background, each job's once for each generation; refused ones again after a while.
+
+    What refused a replica may lie outside the job (a quota, a policy), so a refusal is not for ever.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: ApiClient,
+        mirror: Mirror,
+        pool: Find,
+        again_seconds: float = 60.0,
+        pause_seconds: float = 2.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._pool = pool
+        self._again = again_seconds
+        self._pause = pause_seconds
+        self._monotonic = monotonic
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._refused: dict[str, float] = {}
+
+    def begin(self) -> None:
+        """Begin to try whatever has not been tried."""
+        now = self._monotonic()
+        for uid in [uid for uid, at in self._refused.items() if at + self._again <= now]:
+            del self._refused[uid]
+            self._mirror.forget_replica(uid)
+        for entry in self._mirror.unprobed():
+            if entry.uid not in self._running:
+                task = asyncio.create_task(self._try(entry))
+                self._running[entry.uid] = task
+                task.add_done_callback(partial(self._done, entry.uid))
+
+    async def _try(self, entry: JobEntry) -> None:
+        try:
+            replica = await try_replica(self._client, entry, self._pool(entry))
+        except Transient as error:
+            logger.warning("replica not tried", extra={"job": str(entry.key), "error": str(error)})
+            await asyncio.sleep(self._pause)
+            self._mirror.touch(entry.key)
+            return
+        if replica.hindrance is not None:
+            self._refused[entry.uid] = self._monotonic()
+        self._mirror.set_replica(entry.uid, replica)
+
+    def _done(self, uid: str, task: asyncio.Task[None]) -> None:
+        del self._running[uid]
+        if not task.cancelled():
+            task.result()
+        self._mirror.touch_uid(uid)
+
+    async def stop(self) -> None:
+        """Cancel what is being tried."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

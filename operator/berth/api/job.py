@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from berth.api.job_status import JobStatus
 from berth.api.meta import ObjectMeta
 from berth.api.names import API_VERSION, JOB_KIND
-from berth.api.rules import Between, Bounds, LabelName, Rule, Subdomain, rules
+from berth.api.rules import Between, Bounds, LabelName, Rule, Subdomain, literal, quoted, rules
 from berth.api.template import PodTemplate
 from berth.api.wire import Wire
 
@@ -115,16 +115,18 @@ def _frozen(field: str) -> Rule:
     """A field of the gang's shape stands still while there is a placement, and once the job has finished."""
     new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
     same = f"(has({new}) ? has({old}) && {new} == {old} : !has({old}))"
-    text = f"{_FINISHED} ? '{_AFTER_END}' : '{_WHILE_PLACED}'"
+    text = f"{_FINISHED} ? {literal(_AFTER_END)} : {literal(_WHILE_PLACED)}"
     return Rule(f"!({_HELD}) || {same}", _WHILE_PLACED, text, path=f".spec.{field}")
 
 
+_HOST_NAME = (
+    f"must be at most {JOB_NAME_LENGTH} of a-z, 0-9 and '-', with a letter first and no '-' last: the host names of "
+    "the replicas are made of it"
+)
 _NAME = Rule(
     f"self.metadata.name.size() <= {JOB_NAME_LENGTH} && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-    f"must be at most {JOB_NAME_LENGTH} of a-z, 0-9 and '-', with a letter first and no '-' last: the replicas' "
-    "host names are made of it",
-    f"'\"' + self.metadata.name + '\" must be at most {JOB_NAME_LENGTH} of a-z, 0-9 and \\'-\\', with a letter first "
-    "and no \\'-\\' last: the host names of the replicas are made of it'",
+    _HOST_NAME,
+    quoted("self.metadata.name", _HOST_NAME),
     path=".metadata.name",
 )
 

@@ -169,11 +169,11 @@ class JobStatus(Report):
     priority: Count | None = None
     """Value of the job's PriorityClass."""
     pool: str | None = None
-    """AcceleratorPool that the gang is placed in, or was last."""
+    """AcceleratorPool of the placement."""
     attempt: Count | None = None
     """Number of the current attempt, or of the last one, from 1. Absent until the job was placed once."""
     placement: Placement | None = None
-    """Where the gang sits. Absent while it holds no devices."""
+    """Where the gang sits, or sat when the job finished. Absent while it waits."""
     ending: Ending | None = None
     """Why the current attempt is being stopped. Absent otherwise."""
     failures: Count | None = None

@@ -26,6 +26,7 @@ from berth.api.rules import (
     ResourceName,
     Rule,
     Title,
+    quoted,
     rules,
 )
 from berth.api.wire import Count, Generation, Report, Wire
@@ -94,7 +95,7 @@ class LabelExpression(Wire):
 _KEYS = Rule(
     f"self.all(key, {LABEL_KEY.cel('key')})",
     f"every key {LABEL_KEY.message}",
-    f"'\"' + self.filter(key, !({LABEL_KEY.cel('key')})).join('\", \"') + '\" {LABEL_KEY.message}'",
+    quoted(f"self.filter(key, !({LABEL_KEY.cel('key')}))[0]", LABEL_KEY.message),
 )
 _NOT_EMPTY = Rule(
     "(has(self.matchLabels) && self.matchLabels.size() > 0) || "
@@ -130,11 +131,20 @@ class Level(Wire):
     """Keys of node labels whose value names the domain that the node lies in. The first that a node carries counts."""
 
 
+# Written out entry by entry: the API server cannot bound the cost of a name taken from a filtered list.
+_REPEATED = " : ".join(
+    [
+        *(
+            f"self.size() > {i + 1} && !self.exists_one(other, other.level == self[{i}].level) ? self[{i}].level"
+            for i in range(MOST_LEVELS - 1)
+        ),
+        "''",
+    ]
+)
 _UNIQUE = Rule(
     "self.all(one, self.exists_one(other, other.level == one.level))",
     "every level must have a name of its own",
-    "'has the level ' + self.filter(one, !self.exists_one(other, other.level == one.level))[0].level + "
-    "' more than once: every level must have a name of its own'",
+    quoted(f"({_REPEATED})", "stands there more than once: every level must have a name of its own"),
 )
 _KNOWN = Rule(
     "has(self.profile) || (has(self.accelerator) && has(self.accelerator.resourceName))",
@@ -170,7 +180,7 @@ class PoolCondition(StrEnum):
 
 POOL_REASONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        PoolCondition.READY: frozenset({"Ready", "UnknownProfile", "NoNodes", "NoDevices"}),
+        PoolCondition.READY: frozenset({"Ready", "UnknownProfile", "InvalidAccelerator", "NoNodes", "NoDevices"}),
         PoolCondition.TOPOLOGY_INCOMPLETE: frozenset({"Complete", "LabelsMissing"}),
         PoolCondition.OVERLAPPING: frozenset({"Disjoint", "NodesTaken"}),
     }
@@ -237,7 +247,7 @@ class PoolStatus(Report):
 _NAME = Rule(
     LABEL.cel("self.metadata.name"),
     LABEL.message,
-    f"'\"' + self.metadata.name + '\" {LABEL.message}'".replace("'-'", "\\'-\\'"),
+    quoted("self.metadata.name", LABEL.message),
     path=".metadata.name",
 )
 

@@ -9,6 +9,7 @@ API server refuses rules whose cost it cannot bound.
 Rules that look at several fields exist in CEL only: the API server is the one that enforces them.
 """
 
+import json
 import re
 from collections.abc import Sized
 from dataclasses import dataclass
@@ -62,6 +63,17 @@ class Rule:
 def rules(*entries: Rule, **extra: Any) -> dict[str, Any]:
     """Return the `json_schema_extra` of a model that carries these rules and other extensions."""
     return {RULES: [entry.wire() for entry in entries], **extra}
+
+
+def literal(text: str) -> str:
+    """Quote a text as a CEL string."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def quoted(value: str, message: str) -> str:
+    """Return CEL for a message that begins with a value in quotes, for rules whose value Kubernetes does not show."""
+    mark = '"'
+    return f"{literal(mark)} + {value} + {literal(mark + ' ' + message)}"
 
 
 def _with(schema: JsonSchemaValue, rule: Rule, **bounds: Any) -> JsonSchemaValue:

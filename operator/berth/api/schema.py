@@ -68,7 +68,7 @@ class _Walker:
     def node(self, source: Json, path: str, *, in_status: bool) -> Json:
         """Return the structural schema of one node; SchemaError names the path of what cannot be one."""
         flat = self._flat(source, path)
-        result = {key: flat[key] for key in _KEPT if flat.get(key) is not None}
+        result = {key: flat[key] for key in _KEPT if flat.get(key) not in (None, [])}
         if "description" in result:
             result["description"] = _prose(result["description"])
         if in_status:

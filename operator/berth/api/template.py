@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from berth.api.names import RESERVED_PREFIX
-from berth.api.rules import PRESERVE, RULES, Bounds, LabelName, Rule
+from berth.api.rules import PRESERVE, RULES, Bounds, LabelName, Rule, quoted
 from berth.api.wire import Wire
 
 _STRING = {"type": "string"}
@@ -79,11 +79,11 @@ _NEVER = Rule(
     "spec.backoffLimit says how often the whole gang starts again",
 )
 
+_OURS = f"must be removed: labels and annotations that start with {RESERVED_PREFIX} are Berth's own"
 _FOREIGN_KEYS = Rule(
     f"self.all(key, !key.startsWith('{RESERVED_PREFIX}'))",
-    f"keys that start with {RESERVED_PREFIX} are Berth's own: remove them, or choose another prefix",
-    f"'remove ' + self.filter(key, key.startsWith('{RESERVED_PREFIX}')).join(', ') + "
-    f"', or choose another prefix: keys that start with {RESERVED_PREFIX} are Berth\\'s own'",
+    f"no key may start with {RESERVED_PREFIX}: those labels and annotations are Berth's own",
+    quoted(f"self.filter(key, key.startsWith('{RESERVED_PREFIX}'))[0]", _OURS),
 )
 
 _AS_WRITTEN = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
@@ -115,7 +115,7 @@ class Container(Wire):
     name: LabelName
     """Name of the container, unique in the pod."""
     restart_policy: Annotated[str, _NEVER] | None = None
-    """Only `Never`."""
+    """When this container starts again: never. An init container may say `Always`, and is then a sidecar."""
 
 
 class PodSpec(Wire):
@@ -128,7 +128,7 @@ class PodSpec(Wire):
     ]
     """Containers of a replica, as in a Pod. The first one gets the devices, unless one already asks for them."""
     restart_policy: Annotated[str, _NEVER] | None = None
-    """Only `Never`, which is also what is set where it is left out."""
+    """When the containers of a replica start again: never, which is also what is set where this is left out."""
 
 
 class PodTemplate(Wire):

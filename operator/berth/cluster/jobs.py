@@ -38,6 +38,7 @@ class JobEntry:
     record: Record
     pods: dict[str, OwnPod] = field(default_factory=dict)
     replica: Replica | None = None
+    stale_replica: bool = False
     refused: str | None = None
     assumed: Record | None = None
     busy: bool = False
@@ -75,6 +76,11 @@ class JobEntry:
     def generation(self) -> int:
         """Which state of the spec is known."""
         return self.manifest.metadata.generation
+
+    @property
+    def probed(self) -> bool:
+        """Whether what is known of its replicas is about this generation, and not to be found out anew."""
+        return self.replica is not None and self.replica.generation == self.generation and not self.stale_replica
 
     @property
     def believed(self) -> Record:

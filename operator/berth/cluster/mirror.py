@@ -82,8 +82,15 @@ class Mirror:
         """Take in what a dry run found out about a job's replicas."""
         entry = self._by_uid.get(uid)
         if entry is not None and replica.generation == entry.generation:
-            entry.replica = replica
+            entry.replica, entry.stale_replica = replica, False
             self._job_changed(entry)
+
+    def forget_replica(self, uid: str) -> None:
+        """Have a job's replica tried again. Until then what was found out before still counts."""
+        entry = self._by_uid.get(uid)
+        if entry is not None and entry.replica is not None:
+            entry.stale_replica = True
+            self._on_change()
 
     def set_refused(self, uid: str, sentence: str | None) -> None:
         """Take in that the API server refuses pods of the current attempt; None when an attempt begins."""
@@ -107,8 +114,7 @@ class Mirror:
     def unprobed(self) -> Iterable[JobEntry]:
         """Jobs without devices of which nobody has tried yet whether the API server would take their pods."""
         for entry in self.jobs.values():
-            fresh = entry.replica is not None and entry.replica.generation == entry.generation
-            if not fresh and entry.believed.placement is None and entry.believed.outcome is None:
+            if not entry.probed and entry.believed.placement is None and entry.believed.outcome is None:
                 yield entry
 
     # Sinks of the reflectors and of answers to writes

@@ -50,13 +50,13 @@ class PoolFacts:
     uid: str
     generation: int
     version: int
+    created: int
     selector: tuple[Requirement, ...]
     levels: tuple[tuple[str, tuple[str, ...]], ...]
     resource: str
     sizes_alone: tuple[int, ...] | None = None
     sizes_in_gang: tuple[int, ...] | None = None
     problem: tuple[str, str] | None = None
-    profile: str = ""
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Say whether a node with these labels belongs to the pool."""
@@ -161,9 +161,14 @@ class Pools:
                 resource=facts.resource,
                 ledger=members.ledger.fork(),
                 sizes=facts.sizes_in_gang,
+                sizes_alone=facts.sizes_alone,
                 problem=facts.problem[1] if facts.problem else None,
             )
         return found
+
+    def node(self, name: str) -> Node | None:
+        """A node as last seen, whichever pool it is in."""
+        return self._nodes.get(name)
 
     def members(self) -> Iterable[Members]:
         """Pools as they stand, by name; not to be changed or kept."""
@@ -212,10 +217,10 @@ class Pools:
         return total
 
     def _assign(self, node: Node) -> None:
-        """Put a node into the first pool, by name, that selects it."""
+        """Put a node into the oldest pool that selects it."""
         self._leave(node.name)
-        for name in sorted(self._members):
-            members = self._members[name]
+        for members in sorted(self._members.values(), key=lambda m: (m.facts.created, m.facts.name)):
+            name = members.facts.name
             if not members.facts.selects(node.labels):
                 continue
             if node.name in self._home:

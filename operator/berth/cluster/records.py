@@ -57,7 +57,7 @@ def write(
         {
             "observed_generation": generation,
             "state": str(report.state),
-            "summary": summary(record, report),
+            "summary": summary(report),
             "conditions": conditions,
             "priority": priority,
             "pool": placement.pool if placement else None,
@@ -74,20 +74,14 @@ def write(
     )
 
 
-def summary(record: Record, report: Report) -> str:
+def summary(report: Report) -> str:
     """Where a job stands, in the few words that a column of `kubectl get -o wide` has room for."""
     if report.pending is not None:
         return report.pending.message
     finished = next(c for c in report.conditions if c.type == "Finished")
     if finished.status or report.state is State.SUSPENDED:
         return finished.message
-    ready = next(c for c in report.conditions if c.type == "PodsReady")
-    placement = record.placement
-    return ready.message if placement is None or not ready.status else f"{ready.message} {_under(placement)}"
-
-
-def _under(placement: Placement) -> str:
-    return f"on {placement.domain}" if placement.level == "node" else f"under {placement.domain}"
+    return next(c for c in report.conditions if c.type == "PodsReady").message
 
 
 def _wire_placement(placement: Placement) -> dict[str, Any]:

@@ -3,19 +3,20 @@
 A refusal is asked of the same slot counts that the placement was tried on, so its numbers are those of the decision.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from berth.core.explain import count, domain_name, where
+from berth.core.explain import count, domain_name, where, within
 from berth.core.model import Demand, Gang, Placement, Policy, widest_first
 from berth.core.placement import Fit, place
 from berth.core.plan import Pending, Reason
-from berth.core.slots import Ledger, SlotIndex
+from berth.core.slots import Ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An AcceleratorPool as a cycle sees it. `sizes`: devices that one replica may ask for, None if any number.
+    """An AcceleratorPool as a cycle sees it.
 
+    `sizes`: devices that a replica of a gang may ask for, `sizes_alone`: that an only replica may; None if any number.
     `problem`: why nothing can be placed here, as a sentence.
     """
 
@@ -23,6 +24,7 @@ class Pool:
     resource: str
     ledger: Ledger
     sizes: tuple[int, ...] | None = None
+    sizes_alone: tuple[int, ...] | None = None
     problem: str | None = None
 
 
@@ -85,9 +87,11 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
     """Why a pool can never hold this gang, whatever is free."""
     if pool.problem is not None:
         return Pending(Reason.POOL_NOT_READY, f"pool {pool.name} cannot be used: {pool.problem}")
-    if pool.sizes is not None and gang.devices not in pool.sizes:
-        legal = ", ".join(map(str, pool.sizes))
-        text = f"pool {pool.name} takes {legal} devices per replica, spec.devicesPerReplica is {gang.devices}"
+    sizes = pool.sizes if gang.replicas > 1 else pool.sizes_alone
+    if sizes is not None and gang.devices not in sizes:
+        legal = ", ".join(map(str, sizes))
+        whose = "a replica of a gang" if gang.replicas > 1 else "a single replica"
+        text = f"spec.devicesPerReplica is {gang.devices}; in pool {pool.name} {whose} may have {legal}"
         return Pending(Reason.SIZE_NOT_ALLOWED, text)
     if gang.level is not None and pool.ledger.tree.level(gang.level) is None:
         levels = ", ".join(pool.ledger.tree.levels[1:])
@@ -100,18 +104,19 @@ def refusal(gang: Gang, pools: dict[str, Pool]) -> Pending:
     """Say why a gang that `find` found no room for cannot start: by pool, the nearest to starting first."""
     if not pools:
         return Pending(Reason.NO_POOL, "there is no AcceleratorPool in this cluster; create one")
+    tried = candidates(gang, pools)
+    found = [_refusal_in(gang, pool, f" of pool {pool.name}" if len(tried) > 1 else "") for pool in tried]
     unknown = [name for name in gang.pools if name not in pools]
-    found = [_refusal_in(gang, pool) for pool in candidates(gang, pools)]
     if unknown:
         known = ", ".join(sorted(pools)[:8])
-        text = f"spec.pools names {', '.join(unknown)}, which is no AcceleratorPool; there are {known}"
+        more = f" and {len(pools) - 8} more" if len(pools) > 8 else ""
+        text = f"no AcceleratorPool is called {' or '.join(unknown)} (spec.pools); there is {known}{more}"
         found.append(Pending(Reason.UNKNOWN_POOL, text))
     found.sort(key=lambda pending: _HOPE.index(pending.reason))
     message = "; ".join(pending.message for pending in found[:3])
     if len(found) > 3:
         message += f"; and {count(len(found) - 3, 'more pool')}"
-    nearest = [text for pending in found for text in pending.nearest]
-    return Pending(found[0].reason, message, tuple((nearest + _elsewhere(gang, pools))[:3]))
+    return Pending(found[0].reason, message, nearest(gang, pools))
 
 
 _HOPE = (
@@ -126,7 +131,7 @@ _HOPE = (
 """Refusals from the one that time alone may lift to the one that only an edit does."""
 
 
-def _refusal_in(gang: Gang, pool: Pool) -> Pending:
+def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
     never = unsuitable(gang, pool)
     if never is not None:
         return never
@@ -136,62 +141,75 @@ def _refusal_in(gang: Gang, pool: Pool) -> Pending:
     widest = _widest(gang, pool)
     noun = _slot_noun(gang, pool)
     need = count(gang.replicas, noun)
+    if not ledger.nodes:
+        return Pending(Reason.TOO_LARGE, f"needs {need}; pool {pool.name} has no node")
+    inside = f" {within(tree.levels[widest])}" if widest else ""
     # What would the largest domain hold if nothing were taken?
-    largest = max(range(len(tree.domains[widest])), key=lambda d: (index.whole[widest][d], -d), default=0)
-    room = index.whole[widest][largest] if tree.domains[widest] else 0
-    level = tree.levels[widest]
-    if room < gang.replicas:
-        if widest == 0:
-            text = f"needs {need}; pool {pool.name} has {room}{_kept_out(ledger, demand)}"
-        else:
-            place_ = where(tree, widest, largest) if tree.domains[widest] else "anywhere"
-            text = f"needs {need} under one {level}; the most, {place_} of pool {pool.name}, is {room}"
-            text += _kept_out(ledger, demand)
-        return Pending(Reason.TOO_LARGE, text, _nearest(gang, index, widest))
+    whole = index.whole[widest]
+    largest = max(range(len(whole)), key=lambda domain: (whole[domain], -domain))
+    if whole[largest] < gang.replicas:
+        most = (
+            f"the most, {where(tree, widest, largest)} of pool {pool.name}, is" if widest else f"pool {pool.name} has"
+        )
+        text = f"needs {need}{inside}; {most} {whole[largest]}{_kept_out(ledger, demand, whole=True)}"
+        return Pending(Reason.TOO_LARGE, text)
     total = index.free[0][0]
     if total < gang.replicas:
-        text = f"needs {need}; {total} of {index.whole[0][0]} are free in pool {pool.name}{_kept_out(ledger, demand)}"
-        return Pending(Reason.INSUFFICIENT_DEVICES, text, _nearest(gang, index, widest))
-    most, domain = index.most(widest)
+        text = f"needs {need}; {total} of {index.whole[0][0]} are free in pool {pool.name}"
+        return Pending(Reason.INSUFFICIENT_DEVICES, text + _kept_out(ledger, demand, whole=False))
+    free, domain = index.most(widest)
     text = (
-        f"needs {count(gang.replicas, f'free {noun}')} under one {level}; "
-        f"the most free is {most} {where(tree, widest, domain)} (of {index.whole[widest][domain]})"
+        f"needs {count(gang.replicas, f'free {noun}')}{inside}; "
+        f"the most free is {free} {where(tree, widest, domain)}{of_pool} (of {whole[domain]})"
     )
-    return Pending(Reason.TOPOLOGY_BLOCKED, text, _nearest(gang, index, widest))
+    return Pending(Reason.TOPOLOGY_BLOCKED, text)
 
 
-def _kept_out(ledger: Ledger, demand: Demand) -> str:
-    """`; 3 nodes: cordoned`: what besides other jobs keeps nodes out, largest first."""
-    found = [f"{count(nodes, 'node')}: {why}" for why, nodes in ledger.barriers(demand).most_common(3)]
-    return f" ({', '.join(found)})" if found else ""
+def _kept_out(ledger: Ledger, demand: Demand, *, whole: bool) -> str:
+    """` (3 of 16 nodes: cordoned; 1: not ready)`: what keeps nodes of the pool out, most nodes first."""
+    found = ledger.barriers(demand, whole=whole).most_common()
+    if not found:
+        return ""
+    rest = sum(nodes for _, nodes in found[3:])
+    told = [f"{nodes}: {why}" for why, nodes in found[:3]] + ([f"{rest}: other reasons"] if rest else [])
+    number, colon, why = told[0].partition(":")
+    told[0] = f"{number} of {count(len(ledger.nodes), 'node')}{colon}{why}"
+    return f" ({'; '.join(told)})"
 
 
-def _nearest(gang: Gang, index: SlotIndex, widest: int) -> tuple[str, ...]:
-    """Changes of the job that would let it start in this pool now; each was tried."""
-    tree = index.tree
-    found = []
-    if widest > 0:
-        wider = place(index, gang.replicas, 0)
-        if wider is not None:
-            over = len({tree.above(position)[widest] for position, _ in wider.counts})
-            found.append(f"topology.policy Preferred: could start now over {count(over, tree.levels[widest])}")
-    most, domain = index.most(widest)
+def nearest(gang: Gang, pools: dict[str, Pool]) -> tuple[str, ...]:
+    """Up to three changes that would let the gang start now. Each was tried as a gang that asks for just that."""
+    changes: list[tuple[str, Gang]] = []
+    if gang.level is not None and gang.policy is Policy.REQUIRED:
+        changes.append(("topology.policy Preferred", replace(gang, policy=Policy.PREFERRED)))
+    suitable = [pool for pool in candidates(gang, pools) if unsuitable(gang, pool) is None]
+    most = max(
+        (pool.ledger.index(gang.demand(pool.resource)).most(_widest(gang, pool))[0] for pool in suitable), default=0
+    )
     if 0 < most < gang.replicas:
-        found.append(f"replicas {most}: could start now {where(tree, widest, domain)}")
+        changes.append((f"replicas {most}", replace(gang, replicas=most)))
+    if gang.pools:
+        others = [name for name in sorted(pools) if name not in gang.pools]
+        changes += [(f"pools [{name}]", replace(gang, pools=(name,))) for name in others]
+    found: list[str] = []
+    for words, changed in changes:
+        berth = find(changed, pools) if len(found) < 3 else None
+        if berth is not None:
+            found.append(f"{words}: could start now {_place_of(berth, changed, pools)}")
     return tuple(found)
 
 
-def _elsewhere(gang: Gang, pools: dict[str, Pool]) -> list[str]:
-    """Pools that the job does not list and that would hold it now."""
-    found = []
-    for name in sorted(pools):
-        if not gang.pools or name in gang.pools or unsuitable(gang, pools[name]) is not None:
-            continue
-        pool = pools[name]
-        fit = place(pool.ledger.index(gang.demand(pool.resource)), gang.replicas, _widest(gang, pool))
-        if fit is not None:
-            found.append(f"pools [{name}]: could start now {where(pool.ledger.tree, fit.level, fit.domain)}")
-    return found
+def _place_of(berth: Berth, gang: Gang, pools: dict[str, Pool]) -> str:
+    """Where a gang could start: its domain, or how many domains of the level that it prefers."""
+    tree, fit = berth.pool.ledger.tree, berth.fit
+    level = tree.level(gang.level) if gang.level is not None else None
+    if level is None or fit.level >= level:
+        place_ = where(tree, fit.level, fit.domain)
+        if fit.level == 0:
+            return place_
+    else:
+        place_ = f"over {count(len({tree.above(position)[level] for position, _ in fit.counts}), tree.levels[level])}"
+    return f"{place_} of pool {berth.pool.name}" if len(candidates(gang, pools)) > 1 else place_
 
 
 def _slot_noun(gang: Gang, pool: Pool) -> str:

@@ -30,33 +30,39 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
     queue: list[Job] = []
     wakes: list[int] = []
     for job in snapshot.jobs:
+        if job.busy or job.deleting:
+            continue
         wake = due(job, now)
-        if wake is not None:
+        if wake is not None and wake > now:
             wakes.append(wake)
-        if job.busy or job.deleting or _unchanged(job, snapshot, wake, now):
+        if _unchanged(job, snapshot, wake, now):
             continue
         step = advance(job, now)
         if step is None:
             queue.append(job)
         else:
             decisions.append(step)
+    decisions.sort(key=lambda decision: decision.key)
     # 2. Who wants devices lines up.
     queue.sort(key=precedence)
-    # 3. One after the other gets the narrowest place that holds it whole, or hears why not. Equal gangs are refused
-    #    once: room only shrinks within a cycle.
+    # 3. One after the other gets the narrowest place that holds it whole. Of equal gangs one is tried in vain: room
+    #    only shrinks within a cycle.
     pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
-    refused: dict[Gang, Pending] = {}
+    refused: dict[Gang, Pending | None] = {}
+    waiting: list[Job] = []
     for job in queue:
-        pending = refused.get(job.gang)
-        berth = find(job.gang, pools) if pending is None else None
-        if berth is not None:
+        berth = None if job.gang in refused else find(job.gang, pools)
+        if berth is None:
+            refused[job.gang] = None
+            waiting.append(job)
+        else:
             berth.take()
             decisions.append(_admit(job, berth, snapshot.mode, now))
-            continue
-        if pending is None:
-            pending = refused[job.gang] = refusal(job.gang, pools)
+    # 4. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
+    for job in waiting:
+        pending = refused[job.gang] = refused[job.gang] or refusal(job.gang, pools)
         decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
-    # 4. An observer keeps its hands off.
+    # 5. An observer keeps its hands off.
     if snapshot.mode is Mode.OBSERVE:
         records = {job.key: job.record for job in snapshot.jobs}
         decisions = [_observed(decision, records[decision.key]) for decision in decisions]
@@ -83,7 +89,8 @@ def _admit(job: Job, berth: Berth, mode: Mode, now: int) -> Decision:
         report = explain.waiting(job, Pending(Reason.OBSERVING, text))
         return Decision(job.key, job.uid, Verb.REPORT, record, report)
     admitted = Record(
-        attempt=record.attempt + 1,
+        # Beyond any pod that is there: should a status have been lost, no old pod is taken for one of this attempt.
+        attempt=max(record.attempt, *(pod.attempt for pod in job.pods), 0) + 1,
         placement=placement,
         failures=record.failures,
         attempts=record.attempts,

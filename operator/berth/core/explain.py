@@ -12,18 +12,34 @@ PLACED, PODS_READY, FINISHED = "Placed", "PodsReady", "Finished"
 
 
 def count(number: int, noun: str) -> str:
-    """`1 node`, `4 nodes`, `2 leaves`."""
+    """`1 node`, `4 nodes`, `2 leaves`, `3 slots of 4 devices`."""
     if number == 1:
         return f"1 {noun}"
-    if noun.endswith(("s", "x", "ch", "sh")):
-        plural = f"{noun}es"
-    elif noun.endswith("leaf"):
-        plural = f"{noun[:-1]}ves"
-    elif noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        plural = f"{noun[:-1]}ies"
+    head, of, rest = noun.partition(" of ")
+    if head.endswith(("s", "x", "ch", "sh")):
+        plural = f"{head}es"
+    elif head.endswith("leaf"):
+        plural = f"{head[:-1]}ves"
+    elif head.endswith("y") and head[-2:-1] not in "aeiou":
+        plural = f"{head[:-1]}ies"
     else:
-        plural = f"{noun}s"
-    return f"{number} {plural}"
+        plural = f"{head}s"
+    return f"{number} {plural}{of}{rest}"
+
+
+def quantity(resource: str, amount: int, *, up: bool = False) -> str:
+    """An amount in base units as people write it: `1.5` (cores), `63.9Gi`, `8`.
+
+    Rounded down, or up, so that too little never reads as enough.
+    """
+    if resource == "cpu":
+        return f"{amount // 1000}.{amount % 1000:03d}".rstrip("0").rstrip(".")
+    if resource in ("memory", "ephemeral-storage") or resource.startswith("hugepages-"):
+        power = min(4, max(0, amount.bit_length() - 1) // 10)
+        unit = 1 << 10 * power
+        whole, tenth = divmod(-(-amount * 10 // unit) if up else amount * 10 // unit, 10)
+        return f"{whole}{f'.{tenth}' if tenth else ''}{('', 'Ki', 'Mi', 'Gi', 'Ti')[power]}"
+    return str(amount)
 
 
 def domain_name(tree: Tree, level: int, domain: int) -> str:
@@ -44,24 +60,31 @@ def where(tree: Tree, level: int, domain: int) -> str:
         return f"in pool {name}"
     if level == tree.leaf_level:
         return f"on node {name}"
-    word = tree.levels[level]
-    own = tree.domains[level][domain]
-    return f"under {name}" if own.startswith(word) else f"under {word} {name}"
+    return f"under {_named(tree.levels[level], name)}"
+
+
+def within(level: str) -> str:
+    """`under one spine`, `on one node`."""
+    return f"{'on' if level == NODE_LEVEL else 'under'} one {level}"
 
 
 def spread(placement: Placement) -> str:
-    """`4 replicas on 4 nodes under spine-1/leaf-0 of pool h800`."""
-    nodes = dict(placement.spans)[NODE_LEVEL]
+    """`4 replicas on 4 nodes over 2 leaves under spine-1 of pool h800`."""
+    spans = dict(placement.spans)
     replicas = count(len(placement.nodes), "replica")
-    if placement.level == NODE_LEVEL:
+    # A level may be called like the pool; but of the pool's levels, only that of the domain has one domain here.
+    inside = spans.get(placement.level) == 1
+    if inside and placement.level == NODE_LEVEL:
         return f"{replicas} on node {placement.domain} of pool {placement.pool}"
-    if placement.level == placement.pool:
-        wide = [count(n, level) for level, n in placement.spans if level != NODE_LEVEL]
-        over = f" over {', '.join(wide)}" if wide else ""
-        return f"{replicas} on {count(nodes, 'node')}{over} of pool {placement.pool}"
-    name = placement.domain.rsplit("/", 1)[-1]
-    under = placement.domain if name.startswith(placement.level) else f"{placement.level} {placement.domain}"
-    return f"{replicas} on {count(nodes, 'node')} under {under} of pool {placement.pool}"
+    wide = [count(n, level) for level, n in placement.spans if n > 1 and level != NODE_LEVEL]
+    over = f" over {', '.join(wide)}" if wide else ""
+    under = f" under {_named(placement.level, placement.domain)}" if inside else ""
+    return f"{replicas} on {count(spans[NODE_LEVEL], 'node')}{over}{under} of pool {placement.pool}"
+
+
+def _named(level: str, path: str) -> str:
+    """A domain's path; its level before it, where its own name does not begin with that: `rack r7`, `rack-7`."""
+    return path if path.rsplit("/", 1)[-1].startswith(level) else f"{level} {path}"
 
 
 def waiting(job: Job, pending: Pending) -> Report:
@@ -83,12 +106,13 @@ def hindered(job: Job, hindrance: Hindrance) -> Report:
     return waiting(job, Pending(Reason(hindrance.reason), hindrance.message))
 
 
-def backing_off(job: Job, until: str) -> Report:
-    """Report of a job whose next attempt is not due yet; `until` is a printed time."""
+def backing_off(job: Job, until: str | None) -> Report:
+    """Report of a job whose next attempt is not due before `until`, a printed time; None: it is due now."""
     last = job.record.attempts[-1] if job.record.attempts else None
     what = f"attempt {last.attempt} ended ({last.cause})" if last else "the last attempt ended"
+    when = f"the next attempt starts after {until}" if until else "the next attempt is due"
     charged = f"; {job.record.failures} of {job.backoff_limit} failures used" if job.record.failures else ""
-    return waiting(job, Pending(Reason.BACK_OFF, f"{what}, the next attempt starts after {until}{charged}"))
+    return waiting(job, Pending(Reason.BACK_OFF, f"{what}, {when}{charged}"))
 
 
 def suspended() -> Report:

@@ -26,11 +26,10 @@ def advance(job: Job, now: int) -> Decision | None:
     record = job.record
     if record.outcome is not None:
         return _after_the_end(job, record.outcome, now)
-    if record.ending is not None:
-        return _stop(job, record)
-    if record.placement is not None:
-        return _held(job, now)
-    return _without_devices(job, now)
+    if record.placement is None:
+        return _without_devices(job, now)
+    step = _held(job, now) if record.ending is None else _stop(job, record)
+    return _without_strays(job, step)
 
 
 def due(job: Job, now: int) -> int | None:
@@ -72,15 +71,31 @@ def _without_devices(job: Job, now: int) -> Decision | None:
     return None
 
 
+def _without_strays(job: Job, step: Decision) -> Decision:
+    """The same step, and pods deleted that are of no rank of the current attempt.
+
+    A create that was under way when an operator died may land after its attempt was closed.
+    """
+    placement = job.record.placement
+    assert placement is not None, "only a placed job gets here"
+    current, ranks = job.record.attempt, range(len(placement.nodes))
+    strays = _to_delete(tuple(pod for pod in job.pods if pod.attempt != current or pod.rank not in ranks))
+    if not strays:
+        return step
+    verb = Verb.STOP if step.verb is Verb.REPORT else step.verb
+    return replace(step, verb=verb, delete=tuple(dict.fromkeys((*step.delete, *strays))))
+
+
 def _held(job: Job, now: int) -> Decision:
     """Next step of a job that holds devices."""
     record = job.record
     placement = record.placement
     assert placement is not None, "only a placed job gets here"
-    pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt}
     ranks = range(len(placement.nodes))
+    pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt and pod.rank in ranks}
     missing = tuple(rank for rank in ranks if rank not in pods)
-    ending = _reason_to_stop(job, pods, missing, now)
+    succeeded = not missing and all(pod.phase is Phase.SUCCEEDED for pod in pods.values())
+    ending = None if succeeded else _reason_to_stop(job, pods, missing, now)
     if ending is not None:
         return _stop(job, replace(record, ending=ending))
     if missing:
@@ -93,7 +108,7 @@ def _held(job: Job, now: int) -> Decision:
     if record.started_at is None and up == len(ranks):
         record = replace(record, started_at=now)
         event = Event("Started", f"{explain.count(up, 'replica')} ready, attempt {record.attempt}")
-    if all(pods[rank].phase is Phase.SUCCEEDED for rank in ranks):
+    if succeeded:
         outcome = Outcome(True, now, f"{explain.count(len(ranks), 'replica')} succeeded in attempt {record.attempt}")
         return _finish(job, replace(record, outcome=outcome), outcome)
     return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=event)
@@ -103,14 +118,16 @@ def _reason_to_stop(job: Job, pods: dict[int, Pod], missing: tuple[int, ...], no
     """Why the attempt cannot or must not go on; None if it can."""
     placement = job.record.placement
     assert placement is not None, "only a placed job gets here"
+    # A container may answer SIGTERM with any exit code: what fails while somebody deletes it, or beside such, is lost.
+    leaving = sorted((p.rank, p.name) for p in pods.values() if p.deleting and p.phase is not Phase.SUCCEEDED)
     failed = [pod for pod in pods.values() if pod.phase is Phase.FAILED]
-    if failed:
-        return _failure(min(failed, key=lambda pod: (pod.finished_at or now, pod.rank)), now)
+    if failed and not leaving:
+        disrupted = [pod for pod in failed if pod.disrupted]
+        return _failure(min(disrupted or failed, key=lambda pod: (pod.finished_at or now, pod.rank)), now)
     if job.suspended:
         return Ending(Cause.SUSPENDED, now, "spec.suspend is true")
-    leaving = [pod for pod in pods.values() if pod.deleting and not pod.ended]
     if leaving:
-        return Ending(Cause.PODS_LOST, now, f"somebody else deleted {_some([p.name for p in leaving])}")
+        return Ending(Cause.PODS_LOST, now, f"somebody else deleted {_some([name for _, name in leaving])}")
     if missing and placement.pods_created:
         names = [f"{job.key.name}-{job.record.attempt}-{rank}" for rank in missing]
         return Ending(Cause.PODS_LOST, now, f"{_some(names)} vanished")
@@ -124,11 +141,12 @@ def _reason_to_stop(job: Job, pods: dict[int, Pod], missing: tuple[int, ...], no
 def _failure(first: Pod, now: int) -> Ending:
     """The ending that the first failed pod calls for: charged to the job unless the pod was taken away from it."""
     detail = FirstFailure(first.rank, first.node, first.exit_code, first.message)
+    on = f"on node {first.node}" if first.node else "before it had a node"
     if first.disrupted:
-        text = f"replica {first.rank} was taken away from node {first.node or '(none)'}: {first.message}"
-        return Ending(Cause.PODS_LOST, now, text.removesuffix(": "), detail)
+        said = f": {first.message}" if first.message else ""
+        return Ending(Cause.PODS_LOST, now, f"replica {first.rank} was taken away {on}{said}", detail)
     code = "" if first.exit_code is None else f" with exit code {first.exit_code}"
-    return Ending(Cause.OWN_FAILURE, now, f"replica {first.rank} failed on node {first.node}{code}", detail)
+    return Ending(Cause.OWN_FAILURE, now, f"replica {first.rank} failed {on}{code}", detail)
 
 
 def _stop(job: Job, record: Record) -> Decision:
@@ -177,7 +195,7 @@ def _close(job: Job, record: Record) -> Decision:
     )
     if ending.cause is Cause.SUSPENDED:
         return _decide(job, Verb.CLOSE, freed, explain.suspended(), event=Event("Suspended", ending.message))
-    report = explain.backing_off(replace(job, record=freed), _printed(ending.at + wait))
+    report = explain.backing_off(replace(job, record=freed), _printed(ending.at + wait) if wait else None)
     note = f"attempt {record.attempt} is over: {ending.message}"
     return _decide(job, Verb.CLOSE, freed, report, event=Event("Requeued", note, own))
 
@@ -204,7 +222,8 @@ def _doubled(times: int) -> int:
 
 
 def _to_delete(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((pod.name, pod.uid) for pod in pods if not pod.ended and not pod.deleting)
+    doomed = sorted((pod.attempt, pod.rank, pod.name, pod.uid) for pod in pods if not pod.ended and not pod.deleting)
+    return tuple((name, uid) for _, _, name, uid in doomed)
 
 
 def _some(names: list[str]) -> str:

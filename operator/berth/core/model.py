@@ -64,7 +64,9 @@ class Toleration:
             return self.operator == "Exists"
         if self.key != taint.key:
             return False
-        return self.operator == "Exists" or self.value == taint.value
+        if self.operator == "Exists":
+            return True
+        return self.operator in ("", "Equal") and self.value == taint.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Best fit at each level, after the rule that Slurm's `topology/tree` and Kueue's topology-aware scheduling publish: of
 the narrowest level at which some domain has room for the whole gang, take a domain with the least room; below it, give
 what is left to the child with the least room that holds it all, else fill the child with the most room first. Among
-equals, the one whose surroundings have the least room, so that wide free ranges stay whole.
+equals, the one whose surroundings have the least room, so that wide free ranges stay whole, and then the first in
+network order, so that neighbours are taken together.
 """
 
 from bisect import bisect_left
@@ -77,8 +78,8 @@ def _fill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list
     free = index.free[level + 1]
     children = sorted((free[c], c) for c in index.tree.children(level, domain) if free[c])
     while replicas:
-        at = bisect_left(children, (replicas, -1))
-        slots, child = children.pop(at if at < len(children) else -1)
+        most = children[-1][0]
+        slots, child = children.pop(bisect_left(children, (min(replicas, most), -1)))
         part = min(slots, replicas)
         _fill(index, level + 1, child, part, counts)
         replicas -= part

@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from berth.core.explain import quantity
 from berth.core.model import Demand, Node, Taint, Toleration
 from berth.core.topology import Tree
 
@@ -53,11 +54,16 @@ def room(node: Node, used: Mapping[str, int], demand: Demand) -> int:
 
 
 def shortage(node: Node, used: Mapping[str, int], demand: Demand) -> str | None:
-    """The first resource of which a node has too little for one replica."""
+    """The first resource of which a node has too little for one replica: `3 of 8 nvidia.com/gpu free`.
+
+    Without the last word, where the node would have too little if nothing were taken.
+    """
     for name, amount in demand.requests:
-        left = node.allocatable.get(name, 0) - used.get(name, 0)
-        if left < amount:
-            return f"{max(0, left)} of {amount} {name} free"
+        whole = node.allocatable.get(name, 0)
+        left = whole - used.get(name, 0)
+        if amount > 0 and left < amount:
+            have, free = (left, " free") if whole >= amount else (whole, "")
+            return f"{quantity(name, max(0, have))} of {quantity(name, amount, up=True)} {name}{free}"
     return None
 
 
@@ -131,9 +137,12 @@ class SlotIndex:
             yield order[at] >> _SHIFT, order[at] & _MASK
 
     def most(self, level: int) -> tuple[int, int]:
-        """The domain of the level with the most free slots, as (free, domain); (0, 0) in an empty pool."""
+        """The first domain of the level with the most free slots, as (free, domain); (0, 0) in an empty pool."""
         order = self.order[level]
-        return (order[-1] >> _SHIFT, order[-1] & _MASK) if order else (0, 0)
+        if not order:
+            return 0, 0
+        most = order[-1] >> _SHIFT
+        return most, order[bisect_left(order, most << _SHIFT)] & _MASK
 
 
 def _sums(tree: Tree, slots: list[int]) -> list[list[int]]:
@@ -227,11 +236,14 @@ class Ledger:
             taken[name] += amount * replicas
         self.set_used(position, taken)
 
-    def barriers(self, demand: Demand) -> Counter[str]:
-        """Nodes that take no replica of this demand or have no room for one, counted by why."""
+    def barriers(self, demand: Demand, *, whole: bool = False) -> Counter[str]:
+        """Nodes that take no replica of this demand or have no room for one, counted by why.
+
+        `whole`: those that would have none if nothing were taken.
+        """
         found: Counter[str] = Counter()
         for node, used in zip(self.nodes, self.used, strict=True):
-            why = barrier(node, demand) or shortage(node, used, demand)
+            why = barrier(node, demand) or shortage(node, {} if whole else used, demand)
             if why:
                 found[why] += 1
         return found

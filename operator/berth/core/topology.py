@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which `h2` comes before `h10`."""
-    return tuple((0, int(part), part) if part.isdigit() else (1, 0, part) for part in _DIGITS.split(text) if part)
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _DIGITS.split(text) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Tree:
     def build(cls, pool: str, levels: tuple[str, ...], nodes: Iterable[Node]) -> tuple["Tree", list[Node]]:
         """Build the tree of a pool, and put its nodes in network order.
 
-        Every node's path has one entry per level. A leaf's name need not be unique: a domain is its whole path.
+        Every node's path has one entry per level, and no two nodes have one name. A leaf's name need not be unique: a
+        domain is its whole path. Raises AssertionError for a path of another length.
         """
         keys: dict[str, tuple[tuple[int, int, str], ...]] = {}
 
@@ -61,6 +62,7 @@ class Tree:
         parent[0].append(0)
         previous: tuple[str, ...] = ()
         for node in ordered:
+            assert len(node.path) == len(levels), f"{node.name}: {node.path} is not one domain for each of {levels}"
             path = (*node.path, node.name)
             fresh = next((i for i, (a, b) in enumerate(zip(path, previous, strict=False)) if a != b), 0)
             for level in range(fresh + 1, depth):

@@ -1,7 +1,7 @@
 """Reads and writes of objects as plain JSON, one method for each verb of the API.
 
 What a caller must know of the server's behaviour stands at the method. Bodies are dictionaries, encoded by
-the standard library: of the CPU time of a pod's create that is a tenth, and a faster encoder would not be
+the standard library: of the CPU time of a pod's create that is a fifth, and a faster encoder would not be
 worth a dependency. `metadata_only` asks the server for an answer of a few hundred bytes in place of the
 object that was just sent.
 """

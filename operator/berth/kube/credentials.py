@@ -13,7 +13,7 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ EARLY_RETRY = 30.0
 class Login:
     """One loaded state. `authorization` is the header's value; `lifetime` in seconds, None if not known."""
 
-    authorization: str | None = None
+    authorization: str | None = field(default=None, repr=False)
     cert_file: str | None = None
     key_file: str | None = None
     lifetime: float | None = None

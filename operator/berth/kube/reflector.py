@@ -3,15 +3,17 @@
 What the sink may rely on: after each `replace` and every later call it holds what was true at one moment of
 the server's history, and that moment only moves on. The means:
 
-- Lists are asked of the newest state, never of a server's cache, which may be older than what is known already.
-- A watch goes on from the last event or bookmark seen. Cut connections, refusals and silence are answered by a
-  new watch from there; nothing can be missed, as the server replays what came since.
+- Lists are asked of the newest state, never of a server's cache, which may be older than what is known
+  already.
+- A watch goes on from the last event or bookmark seen. Cut connections, refusals and silence are answered by
+  a new watch from there; nothing can be missed, as the server replays what came since.
 - Where the server no longer remembers that point (410, as an answer or as an event), everything is listed
   again and handed over by `replace`, so that what vanished meanwhile vanishes here too.
 - A watch whose events cannot be trusted (`stream.py` says what is checked) is answered by a list as well.
 - Objects are reduced by `project` when they arrive; bodies are never kept.
 
-An exception of `project` or of the sink is a bug, and leaves a mirror that nobody may decide on: it ends `run`.
+An exception of `project` or of the sink is a bug, and leaves a mirror that nobody may decide on: it ends
+`run`.
 """
 
 import asyncio
@@ -42,8 +44,12 @@ SHORT_WATCH = 0.5
 class Sink(Protocol[T_contra]):
     """Where the mirror lives. Called in the loop of the client, never concurrently; must not raise."""
 
-    def replace(self, items: Mapping[Key, T_contra]) -> None:
-        """All there is: whatever is not among `items` is gone."""
+    def replace(self, items: Mapping[Key, T_contra], resource_version: str) -> None:
+        """All there is at `resource_version`: whatever is not among `items` was not there then.
+
+        A sink that is also fed by answers to writes keeps what is newer than that: the watch that follows tells
+        whether it is still there.
+        """
 
     def upsert(self, key: Key, value: T_contra) -> None:
         """One object, new or changed; it may be another object under a known name."""
@@ -138,7 +144,7 @@ class Reflector(Generic[T]):
             metadata_only=self._metadata_only,
             page_size=self._page_size,
         )
-        self._sink.replace(listing.items)
+        self._sink.replace(listing.items, listing.resource_version)
         self.lists += 1
         self._heard()
         self.synced.set()

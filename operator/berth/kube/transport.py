@@ -90,7 +90,7 @@ class Transport:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; requests under way fail as `Unreachable`."""
+        """Close all connections. Cancel what is under way first: aiohttp leaves it to its time limit."""
         for task in self._closing:
             task.cancel()
         await asyncio.gather(*self._closing, return_exceptions=True)

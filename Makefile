@@ -1,0 +1,66 @@
+# Everything a developer does. `make demo` and `make test` set themselves up in a fresh clone: they need Python 3.11 or
+# newer, Go 1.26 or newer (or KUBEBUILDER_ASSETS), and the package registries of PyPI and Go.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.ready
+ONLY ?=
+export PYTHONPATH := operator:.
+
+.PHONY: help setup ground demo test unit integration check generate format bench doctor clean
+.DEFAULT_GOAL := help
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(SETUP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/one" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+setup: $(SETUP) ## Install the Python packages
+
+ground: $(SETUP) ## Find or build the Kubernetes programs (once; kept outside the work tree)
+	@$(BIN)/python -m e2e.ground build
+
+demo: ground ## 847 hosts, 319 gangs, a real control plane: watch them being placed
+	@$(BIN)/python -m e2e.demo $(DEMO)
+
+test: check unit integration ## Everything
+
+unit: $(SETUP) ## Tests without a cluster
+	$(BIN)/python -m pytest -q -m 'not cluster'
+
+integration: ground ## Tests on the real API server
+	$(BIN)/python -m pytest -q -m cluster
+
+check: $(SETUP) ## Formatting, lint, types, layers, dependencies, drift of generated files
+	$(BIN)/ruff format --check operator e2e tests
+	$(BIN)/ruff check operator e2e tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/python -m berth.api.crd --check crds
+	$(BIN)/python -m berth.api.reference --check docs/reference
+
+generate: $(SETUP) ## Write the CRDs and the reference anew
+	$(BIN)/python -m berth.api.crd crds
+	$(BIN)/python -m berth.api.reference docs/reference
+
+format: $(SETUP) ## Format the code
+	$(BIN)/ruff format operator e2e tests
+	$(BIN)/ruff check --fix operator e2e tests
+
+bench: ground ## Print the figures, one JSON line each; ONLY=name for one of them
+	@$(BIN)/python -m e2e.bench $(if $(ONLY),--only $(ONLY))
+
+doctor: $(SETUP) ## Say what this machine lacks
+	@$(BIN)/python -m e2e.ground doctor
+
+clean: ## Remove what was installed and generated here (built programs stay in the cache)
+	rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis

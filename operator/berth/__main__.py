@@ -1,0 +1,48 @@
+"""`berth`: the command. Imports of weight happen inside the commands that need them, so that its help is quick."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from berth import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="berth")
+def main() -> None:
+    """Berth: berths training gangs on mixed accelerators, contiguously, by contract, and says why."""
+
+
+@main.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file (YAML). Absent: defaults.")
+@click.option("--kubeconfig", help="Kubeconfig file. Absent: $KUBECONFIG, the pod's own account, ~/.kube/config.")
+@click.option("--context", help="Context of the kubeconfig.")
+@click.option("--mode", type=click.Choice(["Active", "Observe"]), help="Overrides the settings file.")
+@click.option("--listen", help="Address of /healthz, /readyz and /metrics, e.g. 127.0.0.1:8080.")
+@click.option(
+    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+)
+def run(
+    config: Path | None,
+    kubeconfig: str | None,
+    context: str | None,
+    mode: str | None,
+    listen: str | None,
+    log_level: str,
+) -> None:
+    """Run the operator until SIGTERM."""
+    from berth.app import logs
+    from berth.app.operator import StartError, start
+    from berth.app.settings import SettingsError, load
+    from berth.kube.config import ConfigError
+
+    logs.configure(log_level)
+    try:
+        asyncio.run(start(load(config, mode=mode, listen=listen), kubeconfig=kubeconfig, context=context))
+    except (SettingsError, ConfigError, StartError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

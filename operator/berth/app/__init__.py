@@ -1,0 +1,1 @@
+"""The process: settings, HTTP, the loop, and all that touches kopf."""

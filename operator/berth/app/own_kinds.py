@@ -1,0 +1,225 @@
+"""What fills the mirror with TrainingJobs and AcceleratorPools: a first list, kopf's events, and audits.
+
+kopf runs in a thread and a loop of its own, because in a shared loop it cancels tasks that are not its own when it
+stops. Its handlers translate and hand over; they return nothing and write nothing. After a lost watch kopf lists again
+but tells nobody what vanished meanwhile: so both kinds are listed here before the first cycle, and compared with a
+list of uids ever after. What arrives twice does no harm, the mirror goes by resourceVersion.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+from pydantic import ValidationError
+
+from berth.accel.catalogue import Catalogue
+from berth.api import names
+from berth.api.job import TrainingJob
+from berth.api.pool import AcceleratorPool
+from berth.cluster.mirror import Mirror
+from berth.cluster.pool_facts import facts
+from berth.core.model import JobKey
+from berth.kube.client import ApiClient
+from berth.kube.config import Connection
+from berth.kube.errors import ApiError
+from berth.kube.listing import list_all, uids
+from berth.kube.resources import ACCELERATOR_POOLS, TRAINING_JOBS
+
+logger = logging.getLogger(__name__)
+
+Hand = Callable[[dict[str, Any], bool], None]
+"""Takes an object, and whether it is gone."""
+
+
+class OwnKinds:
+    """Hands Berth's own objects to the mirror."""
+
+    def __init__(self, *, client: ApiClient, mirror: Mirror, catalogue: Catalogue) -> None:
+        self._client = client
+        self._mirror = mirror
+        self._catalogue = catalogue
+
+    def job(self, obj: dict[str, Any], gone: bool) -> None:
+        """Take in a TrainingJob. One that this version cannot read is told and left alone."""
+        metadata = obj["metadata"]
+        key = JobKey(metadata["namespace"], metadata["name"])
+        if gone:
+            self._mirror.drop_job(key, metadata["uid"])
+            return
+        try:
+            self._mirror.put_job(TrainingJob.model_validate(_complete(obj, names.JOB_KIND)))
+        except ValidationError as error:
+            logger.error("unreadable TrainingJob", extra={"job": str(key), "error": str(error)})
+
+    def pool(self, obj: dict[str, Any], gone: bool) -> None:
+        """Take in an AcceleratorPool."""
+        metadata = obj["metadata"]
+        if gone:
+            self._mirror.drop_pool(metadata["name"], metadata["uid"])
+            return
+        try:
+            pool = AcceleratorPool.model_validate(_complete(obj, names.POOL_KIND))
+        except ValidationError as error:
+            logger.error("unreadable AcceleratorPool", extra={"pool": metadata["name"], "error": str(error)})
+            return
+        self._mirror.put_pool(facts(pool, self._catalogue))
+
+    async def first_list(self) -> None:
+        """Take in all that is there now. Raises ApiError."""
+        for resource, hand in ((ACCELERATOR_POOLS, self.pool), (TRAINING_JOBS, self.job)):
+            listing = await list_all(self._client, resource, project=lambda obj: obj)
+            for obj in listing.items.values():
+                hand(obj, False)
+
+    async def audit(self) -> int:
+        """Drop what is in the mirror and no longer there; the number of such ghosts. Raises ApiError."""
+        jobs = {entry.key: entry.uid for entry in self._mirror.jobs.values()}
+        pools = {m.facts.name: m.facts.uid for m in self._mirror.pools.members()}
+        # Both were known before the lists are taken: what is made meanwhile cannot be mistaken for a ghost.
+        live_jobs = set((await uids(self._client, TRAINING_JOBS)).values())
+        live_pools = set((await uids(self._client, ACCELERATOR_POOLS)).values())
+        ghosts = 0
+        for key, uid in jobs.items():
+            if uid not in live_jobs and key in self._mirror.jobs:
+                self._mirror.drop_job(key, uid)
+                ghosts += 1
+        for name, uid in pools.items():
+            if uid not in live_pools:
+                self._mirror.drop_pool(name, uid)
+                ghosts += 1
+        if ghosts:
+            logger.warning("audit found objects that went without an event", extra={"ghosts": ghosts})
+        self._mirror.ghosts += ghosts
+        return ghosts
+
+    async def run_audits(self, every: float) -> None:
+        """Audit until cancelled; the first soon after the start, while kopf's first list may have missed something."""
+        pause = min(10.0, every)
+        while True:
+            await asyncio.sleep(pause)
+            pause = every
+            try:
+                await self.audit()
+            except ApiError as error:
+                logger.warning("audit put off", extra={"error": str(error)})
+
+
+class KopfThread:
+    """kopf in its own thread and loop; `hand` is called in the loop that `start` was called in."""
+
+    def __init__(self, connection: Connection, kinds: OwnKinds) -> None:
+        self._connection = connection
+        self._kinds = kinds
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop watching and wait for the thread."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, 10.0)
+
+    def wrong(self) -> list[str]:
+        """What is wrong with it, for /healthz."""
+        if self._thread.is_alive() or self._stop.is_set():
+            return []
+        return [f"the watch of Berth's own kinds has ended: {self.error}"]
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._operator())
+        except Exception as error:  # noqa: BLE001  # whatever it was, /healthz tells it and the process is restarted
+            self.error = error
+            logger.critical("kopf ended", extra={"error": repr(error)})
+
+    async def _operator(self) -> None:
+        await kopf.operator(
+            registry=self._registry(),
+            settings=_settings(),
+            standalone=True,
+            clusterwide=True,
+            stop_flag=self._stop,
+            ready_flag=self._ready,
+        )
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        connection = self._connection
+
+        @kopf.on.login(registry=registry)
+        async def login(**_kwargs: Any) -> kopf.ConnectionInfo:
+            scheme, _, token = (await connection.credentials.fresh() or "").partition(" ")
+            return kopf.ConnectionInfo(
+                server=connection.base_url,
+                ca_path=connection.ca_file,
+                insecure=not connection.verify,
+                certificate_path=connection.cert_file,
+                private_key_path=connection.key_file,
+                scheme=scheme or None,
+                token=token or None,
+            )
+
+        for plural, hand in ((names.JOB_PLURAL, self._kinds.job), (names.POOL_PLURAL, self._kinds.pool)):
+            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(self._handler(hand))
+        return registry
+
+    def _handler(self, hand: Hand) -> Callable[..., Any]:
+        async def handle(event: Any, **_kwargs: Any) -> None:
+            self._loop.call_soon_threadsafe(hand, event["object"], event["type"] == "DELETED")
+
+        return handle
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.persistence.progress_storage = _NoProgress()
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.queueing.batch_window = 0.01
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    return settings
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Keeps nothing: handlers of bare events have no progress, and no annotation is to be written for one."""
+
+    def fetch(self, *, key: Any, body: kopf.Body) -> None:
+        del key, body
+
+    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        del key, record, body, patch
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        del key, body, patch
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: Any) -> None:
+        del body, patch, value
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing: handlers of bare events need no last state, and no annotation is to be written for one."""
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        del body
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        del body, patch, essence
+
+
+def _complete(obj: dict[str, Any], kind: str) -> dict[str, Any]:
+    """An object of a list lacks the two fields that its list has."""
+    return {"apiVersion": names.API_VERSION, "kind": kind, **obj}

@@ -1,0 +1,55 @@
+"""`/healthz`, `/readyz` and `/metrics`.
+
+Healthy: the loop has run a cycle lately and every reflector has heard from the API server or is trying; unhealthy means
+that a restart may help, so an API server that is away does not make the operator unhealthy. Ready: the mirror is
+complete and cycles run.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+Check = Callable[[], list[str]]
+"""Says what is wrong, one sentence each; nothing when all is well."""
+
+
+class Server:
+    """A small HTTP server. `address` is known once it has started."""
+
+    def __init__(self, *, listen: str, healthy: Check, ready: Check, registry: CollectorRegistry) -> None:
+        host, _, port = listen.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._registry = registry
+        app = web.Application()
+        app.router.add_get("/healthz", _checked(healthy))
+        app.router.add_get("/readyz", _checked(ready))
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        self.address = ""
+
+    async def start(self) -> None:
+        """Listen. Raises OSError naming the address if it is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self.address = f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _checked(check: Check) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        wrong = check()
+        if wrong:
+            return web.Response(status=503, text="\n".join(wrong) + "\n")
+        return web.Response(text="ok\n")
+
+    return answer

@@ -1,0 +1,71 @@
+"""The operator's settings: one validated file, every field with a default that suits a cluster.
+
+A file with a mistake is refused as a whole, with the field, the value and what is legal; nothing is guessed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from berth.core.model import Mode
+
+
+class SettingsError(ValueError):
+    """The settings file cannot be used; the text names file, field, value and remedy."""
+
+
+class Settings(BaseModel):
+    """Settings of the operator. Durations are in seconds."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    mode: Mode = Mode.ACTIVE
+    """`Active` acts; `Observe` decides and reports and writes no pod: the safe first day beside another scheduler."""
+    listen: str = "0.0.0.0:8080"
+    """Address and port of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one."""
+    quiet_seconds: Annotated[float, Field(ge=0, le=5)] = 0.05
+    """A batch of changes is closed after so much quiet."""
+    batch_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """A batch is closed after this at the latest."""
+    report_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    """A status in which only numbers in sentences changed is written at most this often."""
+    pool_report_seconds: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    """A pool's status is written at most this often."""
+    audit_seconds: Annotated[float, Field(gt=0, le=86400)] = 300.0
+    """How often objects that arrive as events are compared with a list of what is there."""
+    connections: Annotated[int, Field(ge=1, le=1000)] = 64
+    """Requests to the API server at one time."""
+
+
+def load(path: Path | None, **overrides: Any) -> Settings:
+    """Read settings from a YAML file (none: defaults); `overrides` that are not None win.
+
+    Raises SettingsError.
+    """
+    found: Any = {}
+    if path is not None:
+        try:
+            found = yaml.safe_load(path.read_text()) or {}
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise SettingsError(f"{path}: is not YAML: {error}") from error
+        if not isinstance(found, dict):
+            raise SettingsError(f"{path}: must be a mapping of settings, such as `mode: Observe`")
+    try:
+        return Settings.model_validate({**found, **{k: v for k, v in overrides.items() if v is not None}})
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            field = ".".join(map(str, problem["loc"]))
+            if problem["type"] == "extra_forbidden":
+                known = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
+                lines.append(f"{field}: there is no such setting; there are {known}")
+            else:
+                lines.append(f"{field}: {problem['input']!r}: {problem['msg']}")
+        raise SettingsError(f"{path or 'settings'}: " + "; ".join(lines)) from error
