@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from berth.api.job_status import JobStatus
 from berth.cluster.jobs import JobEntry
 from berth.core.model import JobKey, Record
-from berth.core.plan import Decision, Report
+from berth.core.plan import Decision, Reason, Report
+
+BRIEF_SECONDS = 1.0
+"""A state that is usually over within milliseconds is told only once it has lasted this long."""
 
 
 @dataclass(slots=True)
@@ -30,9 +33,12 @@ class Told:
         self._every = every
         self._told: dict[str, _Told] = {}
         self._owed: dict[JobKey, float] = {}
+        self._since: dict[str, float] = {}
 
     def news(self, entry: JobEntry, decision: Decision, priority: int, now: float) -> bool:
         """Say whether this decision's report is to be written now; if later, it is owed (see `due`)."""
+        if _brief(decision.report) and not self._lasting(entry, now):
+            return False
         last = self._told.get(entry.uid)
         if last is None or last.status is not entry.manifest.status or last.generation != entry.generation:
             return True
@@ -46,17 +52,27 @@ class Told:
         self._owed[entry.key] = last.at + self._every
         return False
 
+    def _lasting(self, entry: JobEntry, now: float) -> bool:
+        """Whether what is soon over has lasted long enough to be told."""
+        since = self._since.setdefault(entry.uid, now)
+        if now - since < BRIEF_SECONDS:
+            self._owed[entry.key] = since + BRIEF_SECONDS
+            return False
+        return True
+
     def tell(self, entry: JobEntry, decision: Decision, priority: int, now: float) -> None:
         """Remember that the status that the entry now holds tells this decision."""
         self._told[entry.uid] = _Told(
             decision.record, decision.report, entry.generation, priority, entry.manifest.status, now
         )
         self._owed.pop(entry.key, None)
+        self._since.pop(entry.uid, None)
 
     def forget(self, known: set[str]) -> None:
         """Drop what was told about jobs that are gone; `known` are the uids that are not."""
         if len(self._told) > 2 * len(known) + 100:
             self._told = {uid: told for uid, told in self._told.items() if uid in known}
+            self._since = {uid: at for uid, at in self._since.items() if uid in known}
 
     def due(self, now: float) -> list[JobKey]:
         """Jobs whose owed report may be written now; they are owed no longer."""
@@ -69,6 +85,10 @@ class Told:
     def next_due(self) -> float | None:
         """When the next owed report falls due."""
         return min(self._owed.values(), default=None)
+
+
+def _brief(report: Report) -> bool:
+    return report.pending is not None and report.pending.reason is Reason.VALIDATING
 
 
 def _gist(report: Report) -> tuple[object, ...]:

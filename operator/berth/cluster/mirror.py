@@ -179,10 +179,10 @@ class Mirror:
         known = self.pools.facts(facts.name)
         if known is not None and known.uid == facts.uid and known.version >= facts.version:
             return
-        self.pools.set_pool(facts)
-        for entry in self.jobs.values():  # a placement's claims name the pool's resource
-            self._claim_placement(entry)
-        self._on_change()
+        if self.pools.set_pool(facts):
+            for entry in self.jobs.values():  # a placement's claims name the pool's resource
+                self._claim_placement(entry)
+            self._on_change()
 
     def drop_pool(self, name: str, uid: str) -> None:
         """Forget a pool that is gone."""
@@ -238,9 +238,7 @@ class Mirror:
         placement = entry.believed.holds
         facts = self.pools.facts(placement.pool) if placement else None
         if placement is not None and facts is not None:
-            attempt = entry.believed.attempt
-            made = next((own for own in entry.pods.values() if own.pod.attempt == attempt), None)
-            each = made.requests if made else entry.gang().demand(facts.resource).requests
+            each = self._requests(entry, facts.resource)
             counts: dict[str, int] = {}
             for node in placement.nodes:
                 counts[node] = counts.get(node, 0) + 1
@@ -250,6 +248,15 @@ class Mirror:
         for node, requests in wanted.items():
             self.pools.claim(node, entry.uid, requests)
         entry.claims = wanted
+
+    def _requests(self, entry: JobEntry, resource: str) -> Requests:
+        """What one replica takes: as a dry run found it, or as a pod of the attempt says after a restart."""
+        if entry.replica is None:
+            attempt = entry.believed.attempt
+            for own in entry.pods.values():
+                if own.pod.attempt == attempt:
+                    return own.requests
+        return entry.gang().demand(resource).requests
 
     def _claim_pod(self, own: OwnPod) -> None:
         """Count a pod by itself unless its job's placement counts it."""

@@ -15,6 +15,9 @@ from berth.core.model import Node
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
 
+_MOST_INDEXES = 200
+"""Distinct demands for which free slots are kept counted, per pool."""
+
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
@@ -99,14 +102,15 @@ class Pools:
 
     # What is there
 
-    def set_pool(self, facts: PoolFacts) -> None:
-        """Take in a new or changed pool."""
+    def set_pool(self, facts: PoolFacts) -> bool:
+        """Take in a new or changed pool; False if nothing but its status changed."""
         known = self._members.get(facts.name)
         if known is not None and replace(known.facts, version=facts.version) == facts:
             known.facts = facts
-            return
+            return False
         self._members[facts.name] = Members(facts)
         self._reassign = True
+        return True
 
     def drop_pool(self, name: str) -> None:
         """Forget a pool; its nodes may go to another that selects them."""
@@ -156,6 +160,7 @@ class Pools:
         for name, members in self._members.items():
             assert members.ledger is not None, "settled pools have a ledger"
             facts = members.facts
+            members.ledger.trim(_MOST_INDEXES)
             found[name] = Pool(
                 name=name,
                 resource=facts.resource,

@@ -163,7 +163,7 @@ class Ledger:
     share them.
     """
 
-    __slots__ = ("_indexes", "_log", "nodes", "tree", "used")
+    __slots__ = ("_base", "_base_mark", "_compactions", "_indexes", "_log", "nodes", "tree", "used")
 
     def __init__(self, tree: Tree, nodes: list[Node], used: list[Mapping[str, int]] | None = None) -> None:
         self.tree = tree
@@ -171,11 +171,15 @@ class Ledger:
         self.used: list[Mapping[str, int]] = used if used is not None else [{} for _ in nodes]
         self._log: list[int] = []
         self._indexes: dict[Demand, SlotIndex] = {}
+        self._base: Ledger | None = None
+        self._base_mark = (0, 0)
+        self._compactions = 0
 
     def fork(self) -> "Ledger":
         """A ledger of its own with the same contents; what either takes, the other does not see.
 
-        Indexes are shared until one side has to change them, and copied then.
+        Indexes are shared until one side has to change them, and copied then. An index that the fork is the first to
+        ask for is built in the original, if that has not changed since, so that the next fork finds it there.
         """
         if len(self._log) > 2 * len(self.nodes) + 1000:
             self._compact()
@@ -184,7 +188,13 @@ class Ledger:
         for index in self._indexes.values():
             index.shared = True
         twin._indexes = self._indexes.copy()
+        twin._base, twin._base_mark = self, self._mark
         return twin
+
+    @property
+    def _mark(self) -> tuple[int, int]:
+        """Where this ledger stands: equal marks, equal contents."""
+        return self._compactions, len(self._log)
 
     def _compact(self) -> None:
         """Bring every index up to date and forget the log."""
@@ -194,15 +204,20 @@ class Ledger:
         for index in self._indexes.values():
             index.seen = 0
         self._log.clear()
+        self._compactions += 1
 
     def index(self, demand: Demand) -> SlotIndex:
         """Current slot counts for a demand. Valid until the next change of this ledger."""
         index = self._indexes.get(demand)
         if index is None:
-            index = SlotIndex(self.tree, demand, self.nodes, self.used)
-            index.seen = len(self._log)
+            if self._base is not None and self._base._mark == self._base_mark:
+                index = self._base.index(demand)
+                index.shared = True
+            else:
+                index = SlotIndex(self.tree, demand, self.nodes, self.used)
+                index.seen = len(self._log)
             self._indexes[demand] = index
-        elif index.seen < len(self._log):
+        if index.seen < len(self._log):
             if index.shared:
                 index = self._indexes[demand] = index.fork()
             for position in dict.fromkeys(self._log[index.seen :]):
@@ -210,9 +225,10 @@ class Ledger:
             index.seen = len(self._log)
         return index
 
-    def keep(self, demands: set[Demand]) -> None:
-        """Forget the counts of demands that nobody asks for any more."""
-        self._indexes = {demand: index for demand, index in self._indexes.items() if demand in demands}
+    def trim(self, most: int) -> None:
+        """Forget all counts if there are more than `most` of them: those still asked for are soon there again."""
+        if len(self._indexes) > most:
+            self._indexes.clear()
 
     def set_node(self, position: int, node: Node) -> None:
         """Replace what is known of a node; its place in the tree stays."""
