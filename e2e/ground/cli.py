@@ -14,6 +14,7 @@ from e2e.ground import doctor as examination
 from e2e.ground import nodes, workspace
 from e2e.ground.api import Api, ApiError
 from e2e.ground.binaries import Binaries
+from e2e.ground.components import PROGRAMS
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.gobuild import BuildError
 from e2e.ground.model import ClusterModel, ModelError
@@ -61,12 +62,19 @@ def cli() -> None:
 
 
 @cli.command()
-def build() -> None:
-    """Find or build all programs, and say where each is."""
+@click.argument("names", nargs=-1, type=click.Choice(sorted(MODULE_OF)))
+def build(names: tuple[str, ...]) -> None:
+    """Find or build programs, all that a control plane needs by default, and say where each is."""
+    wanted = names or PROGRAMS
     binaries = Binaries()
-    binaries.ensure(MODULE_OF)
-    binaries.stage_files()
-    _say_origins(binaries)
+    binaries.ensure(wanted)
+    if "kwok" in wanted:
+        binaries.stage_files()
+    for name in wanted:
+        found = binaries.find(name)
+        click.echo(f"{name:<26}{found.version:<10}{found.origin}: {found.path}")
+        if found.refused:
+            click.echo(f"{'':<26}{found.refused}")
 
 
 @cli.command()
@@ -160,14 +168,6 @@ def recover(kubeconfig: Path, name: str) -> None:
     """Bring a lost node back."""
     with Api.from_kubeconfig(kubeconfig) as api:
         nodes.recover(api, name)
-
-
-def _say_origins(binaries: Binaries) -> None:
-    for name in MODULE_OF:
-        found = binaries.find(name)
-        click.echo(f"{name:<26}{found.version:<10}{found.origin}: {found.path}")
-        if found.refused:
-            click.echo(f"{'':<26}{found.refused}")
 
 
 def _detach(directory: Path, arguments: list[str]) -> None:

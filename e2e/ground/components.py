@@ -15,6 +15,7 @@ from pathlib import Path
 from e2e.ground.ports import LOOPBACK
 
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+PROGRAMS = (*COMPONENTS, "kubectl")
 PORT_NAMES = ("kube-apiserver", "etcd", "etcd-peer", "kube-controller-manager", "kube-scheduler", "kwok")
 
 # Nodes with this label are run by KWOK; a node that loses it is left alone, as if its kubelet had died.
@@ -24,6 +25,7 @@ KUBELET_VALUE = "kwok"
 NODE_LEASE_S = 200
 NODE_GRACE_S = 250
 SERVICE_CLUSTER_RANGE = "10.96.0.0/16"
+POD_RANGE = "10.128.0.1/10"
 SERVER_HOSTS = (
     "localhost",
     "kubernetes",
@@ -178,6 +180,7 @@ def _kwok(at: Layout) -> list[str]:
         f"--manage-nodes-with-label-selector={KUBELET_LABEL}={KUBELET_VALUE}",
         f"--node-lease-duration-seconds={NODE_LEASE_S}",
         f"--server-address={LOOPBACK}:{at.ports['kwok']}",
+        f"--cidr={POD_RANGE}",
         *_serving(at),
     ]
 

@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,8 +28,10 @@ from e2e.ground.components import COMPONENTS, PORT_NAMES, SERVER_HOSTS, Layout, 
 from e2e.ground.processes import Child
 from e2e.ground.waiting import until
 
-_GRACE_S = 3.0
+_GRACE_S = 5.0
+_END_S = 1.0
 _SERVERS = ("etcd", "kube-apiserver")
+_HEALTH_PATHS = {"etcd": "/health", "kube-apiserver": "/readyz"}
 _IDENTITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "kube-controller-manager": ("system:kube-controller-manager", ()),
     "kube-scheduler": ("system:kube-scheduler", ()),
@@ -163,7 +166,7 @@ class ControlPlane:
         # All are told at once, as nothing has to be brought to safety: the next start begins empty.
         for child in self._children.values():
             child.terminate()
-        deadline = time.monotonic() + _GRACE_S
+        deadline = time.monotonic() + _END_S
         for child in reversed(self._children.values()):
             child.stop(grace_s=max(0.0, deadline - time.monotonic()))
         self._children = {}
@@ -200,13 +203,13 @@ class ControlPlane:
             # A new KWOK is somebody else to the leases of the old one and would wait until they expire.
             self.api.delete("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")
         self.child(component).start()
-        self.wait_ready("kube-apiserver" if component == "etcd" else component)
+        self.wait_ready(component)
 
     def wait_ready(self, component: str = "kube-apiserver", *, timeout_s: float | None = None) -> None:
-        """Wait until a component (not etcd) says that it is ready; ChildError when one has died."""
-        path = "/readyz" if component == "kube-apiserver" else "/healthz"
+        """Wait until a component says that it is ready; ChildError when it has died."""
         health = self._health[component]
-        self._wait_for(f"{component} to be ready", lambda: _answers(lambda: health.text(path)), timeout_s)
+        path = _HEALTH_PATHS.get(component, "/healthz")
+        self._wait_for(component, f"{component} to be ready", lambda: _answers(lambda: health.text(path)), timeout_s)
 
     def check(self) -> None:
         """Raise ChildError when one of the components has died."""
@@ -258,31 +261,33 @@ class ControlPlane:
         if standard_stages:
             at.stages.write_text(stages.configuration(standard_stages))
         self._api = Api.from_kubeconfig(at.kubeconfig)
-        self._health = {name: self._api.at(at.url(name)) for name in self._names if name != "etcd"}
+        self._health = {name: self._api.at(at.url(name)) for name in self._names}
 
     def _start_children(self) -> None:
         clients = [name for name in self._names if name not in _SERVERS]
-        for name in _SERVERS:
-            self._children[name].start()
-        self.wait_ready()
-        for name in clients:
-            self._children[name].start()
-        for name in clients:
-            self.wait_ready(name)
+        for names in (_SERVERS, clients):
+            for name in names:
+                self._children[name].start()
+            for name in names:
+                self.wait_ready(name)
         if "kube-controller-manager" in clients:
             # No pod can be created before its service account is there.
-            self._wait_for("the service account 'default'", self._service_account_present)
+            path = "/api/v1/namespaces/default/serviceaccounts/default"
+            present = partial(_answers, lambda: self.api.get(path))
+            self._wait_for("kube-controller-manager", "the service account 'default'", present)
+        self.check()
 
-    def _wait_for(self, what: str, condition: Callable[[], bool], timeout_s: float | None = None) -> None:
+    def _wait_for(
+        self, component: str, what: str, condition: Callable[[], bool], timeout_s: float | None = None
+    ) -> None:
+        child = self.child(component)
+
         def satisfied() -> bool:
-            self.check()
+            child.check()
             return condition()
 
         timeout = self._timeout_s if timeout_s is None else timeout_s
-        until(satisfied, f"{what}; logs are in {self.directory}", timeout_s=timeout)
-
-    def _service_account_present(self) -> bool:
-        return _answers(lambda: self.api.get("/api/v1/namespaces/default/serviceaccounts/default"))
+        until(satisfied, lambda: f"{what}; end of {child.log}:\n{child.tail()}", timeout_s=timeout)
 
 
 def _answers(request: Callable[[], object]) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from e2e.ground import gobuild, ports
 from e2e.ground.binaries import Binaries, Found, Origin
-from e2e.ground.versions import MODULE_OF, MODULES
+from e2e.ground.versions import MODULE_OF
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = (3, 11)
@@ -108,7 +108,9 @@ def _go(environ: Mapping[str, str], *, needed: bool) -> Finding:
     try:
         path, version = gobuild.go_command(environ)
     except gobuild.BuildError as error:
-        return Finding("go", not needed, "not needed, all programs are there" if not needed else "", str(error))
+        return Finding(
+            "go", not needed, "none that fits" if needed else "none that fits, and none is needed", str(error)
+        )
     return Finding("go", True, f"{version} ({path})")
 
 
@@ -121,9 +123,7 @@ def _program(found: Found) -> Finding:
         found.name,
         False,
         f"{found.version} is not built yet{refused}",
-        f"run `python -m e2e.ground build` (about {module.cold_build_s} s for {', '.join(module.packages)} "
-        f"with empty caches on 2 cores, {sum(each.cold_build_s for each in MODULES)} s for everything), "
-        "or let the first start do it",
+        f"run `python -m e2e.ground build` (about {module.cold_build_s} s for {module.key}, on 2 cores)",
         essential=False,
     )
 

@@ -53,6 +53,7 @@ def manifest(
                     "lastTransitionTime": at,
                 }
             ],
+            "nodeInfo": {"operatingSystem": "linux", "architecture": "amd64", "kubeletVersion": KUBELET_VALUE},
             "phase": "Running",
         },
     }

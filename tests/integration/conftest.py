@@ -14,8 +14,8 @@ import pytest
 from e2e.ground import nodes
 from e2e.ground.api import Api, ApiError, JsonObject
 from e2e.ground.binaries import Binaries, Origin
+from e2e.ground.components import PROGRAMS
 from e2e.ground.controlplane import ControlPlane
-from e2e.ground.versions import MODULE_OF
 from e2e.ground.waiting import until
 
 AddNodes = Callable[[Iterable[JsonObject]], list[str]]
@@ -27,7 +27,7 @@ _counter = itertools.count(1)
 def programs() -> Binaries:
     """The control plane's programs; an error with the remedy when they are not built."""
     binaries = Binaries()
-    absent = [name for name in MODULE_OF if binaries.find(name).origin is Origin.ABSENT]
+    absent = [name for name in PROGRAMS if binaries.find(name).origin is Origin.ABSENT]
     if absent:
         raise RuntimeError(f"{', '.join(absent)} not built; run `python -m e2e.ground build` first")
     return binaries

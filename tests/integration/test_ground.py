@@ -268,6 +268,20 @@ def _tainted(api: Api, node: str, key: str) -> bool:
     return any(held["key"] == key for held in api.get(f"/api/v1/nodes/{node}")["spec"].get("taints", []))
 
 
+def test_a_new_kwok_takes_the_nodes_of_the_old_one(
+    control_plane: ControlPlane, namespace: str, add_nodes: AddNodes
+) -> None:
+    """After KWOK was killed and started again, pods run on the nodes that were there before."""
+    api = control_plane.api
+    (node,) = add_nodes([nodes.manifest("survivor", resources=_SIZE)])
+
+    control_plane.kill("kwok")
+    api.create(f"/api/v1/namespaces/{namespace}/pods", pod("one", node))
+    control_plane.start_component("kwok")
+
+    phase_reached(api, namespace, "one", "Running")
+
+
 def test_two_control_planes_live_side_by_side(control_plane: ControlPlane, programs: Binaries) -> None:
     """Neither sees the other's objects, and each refuses the other's administrator."""
     with ControlPlane(components=_SMALL, binaries=programs) as other:
@@ -313,7 +327,7 @@ def test_a_component_can_be_killed_frozen_and_brought_back(tmp_path: Path, progr
         with pytest.raises(ConnectionRefusedError):
             plane.api.get(kept)
         plane.kill("etcd")
-        plane.child("etcd").start()
+        plane.start_component("etcd")
         plane.start_component("kube-apiserver")
         assert not gone(plane.api, kept)
 
