@@ -66,12 +66,13 @@ def a_pool(
     used: Mapping[str, Mapping[str, int]] | None = None,
     resource: str = GPU,
     sizes: tuple[int, ...] | None = None,
+    sizes_alone: tuple[int, ...] | None = None,
     problem: str | None = None,
 ) -> Pool:
     """A pool over given nodes; `used` by node name."""
     tree, ordered = Tree.build(name, levels, nodes)
     taken = [dict((used or {}).get(n.name, {})) for n in ordered]
-    return Pool(name, resource, Ledger(tree, ordered, [*taken]), sizes=sizes, problem=problem)
+    return Pool(name, resource, Ledger(tree, ordered, [*taken]), sizes=sizes, sizes_alone=sizes_alone, problem=problem)
 
 
 _MARKS: dict[str, dict[str, Any]] = {

@@ -45,27 +45,31 @@ class Fleet:
 
     def pool(self) -> Pool:
         """A new pool over the fleet."""
-        return Pool(self.name, self.resource, self.ledger(), self.sizes, self.problem)
+        return Pool(self.name, self.resource, self.ledger(), sizes=self.sizes, problem=self.problem)
 
 
-def _node(fleet: str, resource: str, number: int, levels: int, where: int, state: int) -> tuple[Node, dict[str, int]]:
-    """Read a node off two integers: where it hangs, and how it stands."""
-    path = tuple(f"{LEVELS[level]}-{where // 3**level % 3}" for level in range(levels))
-    taken, mark = state % 12, state // 12
-    devices = 4 if mark == 5 else 8
+_QUIRKS = ("",) * 7 + ("cordoned", "not ready", "tainted", "few pods", "half")
+
+
+def _node(
+    fleet: str, resource: str, number: int, levels: int, code: tuple[int, int, int]
+) -> tuple[Node, dict[str, int]]:
+    """Read a node off three integers: where it hangs, how much of it is taken, and what is odd about it."""
+    where, taken, oddity = code
+    quirk = _QUIRKS[oddity]
     made = node(
         f"{fleet}-{number}",
-        *path,
+        *(f"{LEVELS[level]}-{where >> level & 1}" for level in range(levels)),
         resource=resource,
-        devices=devices,
-        pods=4 if mark == 4 else 64,
+        devices=4 if quirk == "half" else 8,
+        pods=4 if quirk == "few pods" else 64,
         labels={ZONE: "a"} if where % 2 else {},
-        taints=(TAINT,) if mark == 3 else (),
-        cordoned=mark == 1,
-        ready=mark != 2,
+        taints=(TAINT,) if quirk == "tainted" else (),
+        cordoned=quirk == "cordoned",
+        ready=quirk != "not ready",
         cpu=32_000,
     )
-    # 9 to 11 stand for an empty node, which is the usual one; a shrunk node may be overdrawn.
+    # More than eight stand for an empty node, the usual one. A node with half of its devices may be overdrawn.
     used = 0 if taken > 8 else taken
     return made, {resource: used, "cpu": 4_000 * used, "pods": used} if used else {}
 
@@ -81,19 +85,10 @@ def fleets(
 ) -> Fleet:
     """A fleet of up to `most` nodes under up to three levels; with `whole_nodes` each is free, taken or out."""
     levels = draw(st.integers(0, 3))
-    marks = 36 if whole_nodes else 72
-    codes = draw(st.lists(st.tuples(st.integers(0, 26), st.integers(0, marks - 1)), min_size=least, max_size=most))
-    pairs = [
-        _node(
-            name,
-            resource,
-            number,
-            levels,
-            where,
-            state // 12 * 12 + (8 if state % 3 == 0 else 9) if whole_nodes else state,
-        )
-        for number, (where, state) in enumerate(codes)
-    ]
+    taken = st.sampled_from((8, 9, 9)) if whole_nodes else st.integers(0, 12)
+    codes = st.tuples(st.integers(0, 7), taken, st.integers(0, 9 if whole_nodes else 11))
+    drawn = draw(st.lists(codes, min_size=least, max_size=most))
+    pairs = [_node(name, resource, number, levels, code) for number, code in enumerate(drawn)]
     return Fleet(
         name=name,
         resource=resource,

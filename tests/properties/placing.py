@@ -61,7 +61,7 @@ def _path(index: SlotIndex, level: int, domain: int) -> Path:
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """Any fleet, any gang."""
-    fleet = draw(fleets(most=14, whole_nodes=draw(st.booleans())))
+    fleet = draw(fleets(least=draw(st.sampled_from((0, 4, 8))), most=13, whole_nodes=draw(st.booleans())))
     widest = draw(st.integers(0, len(fleet.levels) + 1)) if draw(st.booleans()) else 0
     return Case(fleet, draw(demands()), draw(st.integers(1, 10)), widest)
 

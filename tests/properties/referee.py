@@ -93,7 +93,8 @@ class State:
         """Length of the path of the narrowest domain of a pool that holds the gang; None if none does."""
         fleet = self.fleets[pool]
         widest = widest_level(gang, fleet.levels)
-        if widest is None or fleet.problem or (fleet.sizes and gang.devices not in fleet.sizes):
+        illegal = fleet.sizes and gang.replicas > 1 and gang.devices not in fleet.sizes
+        if widest is None or fleet.problem or illegal:
             return None
         return narrowest(self.free(pool, gang.demand(fleet.resource)), gang.replicas, widest)
 

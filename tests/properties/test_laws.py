@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.properties import placing
+from tests.properties import counting, cycling, explaining, placing, streaming
 from tests.properties.law import ROOMS, Room
 
-MODULES = (placing,)
+MODULES = (counting, cycling, explaining, placing, streaming)
 
 
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS.keys())

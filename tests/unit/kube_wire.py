@@ -17,7 +17,9 @@ from berth.kube.config import Connection
 from berth.kube.credentials import Credentials, Login
 from berth.kube.listing import Key
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Step = web.Response | Handler
+"""What a server does with one request: the same answer, or whatever the handler does."""
 CONFIG_MAP = {"kind": "ConfigMap", "apiVersion": "v1"}
 
 
@@ -84,7 +86,7 @@ def bookmark(version: int) -> bytes:
 def stream(*chunks: bytes, then: str = "hold") -> Handler:
     """A watch that sends `chunks` and then holds on in silence, ends regularly (`end`), or is cut (`cut`)."""
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         for chunk in chunks:
@@ -102,19 +104,17 @@ def stream(*chunks: bytes, then: str = "hold") -> Handler:
 
 @dataclass(slots=True)
 class Script:
-    """Answers lists and watches from two queues; the last list is repeated, watches beyond the last hold on."""
+    """Answers lists and watches from two queues; a watch beyond the last one holds on in silence."""
 
-    lists: deque[web.Response | Handler]
-    watches: deque[web.Response | Handler]
+    lists: deque[Step]
+    watches: deque[Step]
     queries: list[dict[str, str]] = field(default_factory=list)
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         query = dict(request.query)
         self.queries.append(query)
-        if "watch" in query:
-            step = self.watches.popleft() if self.watches else stream()
-        else:
-            step = self.lists.popleft()
+        steps = self.watches if "watch" in query else self.lists
+        step = steps.popleft() if steps or steps is self.lists else stream()
         return step if isinstance(step, web.Response) else await step(request)
 
     def positions(self) -> list[str]:
@@ -129,9 +129,9 @@ class Mirror:
         self.items: dict[Key, str] = {}
         self.calls: list[str] = []
 
-    def replace(self, items: Mapping[Key, str]) -> None:
+    def replace(self, items: Mapping[Key, str], resource_version: str) -> None:
         self.items = dict(items)
-        self.calls.append("replace")
+        self.calls.append(f"replace at {resource_version}")
 
     def upsert(self, key: Key, value: str) -> None:
         self.items[key] = value
@@ -148,6 +148,8 @@ class Mirror:
 
 async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
     """Waits until `true()` holds."""
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.002)
+    for _ in range(round(seconds / 0.002)):
+        if true():
+            return
+        await asyncio.sleep(0.002)
+    raise TimeoutError(f"not within {seconds} s")

@@ -12,7 +12,7 @@ from tests.unit.kube_wire import answer, connection, serving
 
 
 class Wire:
-    """Answers everything with an empty object and remembers the last request."""
+    """Answers everything with an object of no content and remembers the last request."""
 
     method = ""
     path = ""
@@ -20,12 +20,12 @@ class Wire:
     headers: dict[str, str]
     body: Any = None
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         self.method, self.path = request.method, request.path
         self.query, self.headers = dict(request.query), dict(request.headers)
         payload = await request.read()
         self.body = json.loads(payload) if payload else None
-        return answer({})
+        return answer({"metadata": {"resourceVersion": "1"}})
 
 
 async def test_apply_is_guarded_and_owned() -> None:
@@ -40,9 +40,9 @@ async def test_apply_is_guarded_and_owned() -> None:
             subresource="status",
             resource_version="17",
         )
-    assert "/apis/berth.dev/v1alpha1/namespaces/team/trainingjobs/j/status" == wire.path
-    assert {"fieldManager": "berth", "force": "true"} == wire.query
-    assert ("PATCH", "application/apply-patch+yaml") == (wire.method, wire.headers["Content-Type"])
+    assert wire.path == "/apis/berth.dev/v1alpha1/namespaces/team/trainingjobs/j/status"
+    assert wire.query == {"fieldManager": "berth", "force": "true"}
+    assert (wire.method, wire.headers["Content-Type"]) == ("PATCH", "application/apply-patch+yaml")
     expected = {
         "apiVersion": "berth.dev/v1alpha1",
         "kind": "TrainingJob",
@@ -57,7 +57,7 @@ async def test_apply_leaves_the_callers_body_alone() -> None:
     body = {"metadata": {"labels": {"a": "b"}}}
     async with serving(Wire()) as url, ApiClient(connection(url)) as client:
         await client.apply(PODS, "x", body, namespace="team", resource_version="1")
-    assert {"metadata": {"labels": {"a": "b"}}} == body
+    assert body == {"metadata": {"labels": {"a": "b"}}}
 
 
 async def test_a_dry_run_is_strict() -> None:
@@ -65,10 +65,10 @@ async def test_a_dry_run_is_strict() -> None:
     wire = Wire()
     async with serving(wire) as url, ApiClient(connection(url)) as client:
         await client.create(PODS, {"metadata": {"name": "x"}}, namespace="team", dry_run=True)
-        assert {"dryRun": "All", "fieldValidation": "Strict"} == wire.query
+        assert wire.query == {"dryRun": "All", "fieldValidation": "Strict"}
         await client.create(PODS, {"metadata": {"name": "x"}}, namespace="team")
-        assert {} == wire.query
-    assert {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}} == wire.body
+        assert wire.query == {}
+    assert wire.body == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}
 
 
 async def test_delete_names_what_it_means() -> None:
@@ -76,11 +76,11 @@ async def test_delete_names_what_it_means() -> None:
     wire = Wire()
     async with serving(wire) as url, ApiClient(connection(url)) as client:
         await client.delete(PODS, "x", namespace="team", uid="u", grace_seconds=0, propagation="Background")
-        assert "DELETE" == wire.method
+        assert wire.method == "DELETE"
         expected = {"uid": "u"}, 0, "Background"
         assert expected == tuple(wire.body[key] for key in ("preconditions", "gracePeriodSeconds", "propagationPolicy"))
         await client.delete(PODS, "x", namespace="team")
-    assert {"apiVersion": "v1", "kind": "DeleteOptions"} == wire.body
+    assert wire.body == {"apiVersion": "v1", "kind": "DeleteOptions"}
 
 
 async def test_a_collection_is_never_deleted_without_a_selector() -> None:
@@ -89,9 +89,9 @@ async def test_a_collection_is_never_deleted_without_a_selector() -> None:
     async with serving(wire) as url, ApiClient(connection(url)) as client:
         with pytest.raises(ValueError, match="label_selector is empty, which selects all pods"):
             await client.delete_collection(PODS, namespace="team", label_selector="")
-        assert "" == wire.method
+        assert wire.method == ""
         await client.delete_collection(PODS, namespace="team", label_selector="berth.dev/job=j")
-    assert {"labelSelector": "berth.dev/job=j"} == wire.query
+    assert wire.query == {"labelSelector": "berth.dev/job=j"}
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ async def test_metadata_alone_is_asked_for_by_the_accept_header() -> None:
     wire = Wire()
     async with serving(wire) as url, ApiClient(connection(url)) as client:
         await client.get(PODS, "x", namespace="team", metadata_only=True)
-        assert "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1" == wire.headers["Accept"]
+        assert wire.headers["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
         await client.list(PODS, metadata_only=True, limit=500, field_selector="status.phase!=Failed")
-    assert "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1" == wire.headers["Accept"]
-    assert {"limit": "500", "fieldSelector": "status.phase!=Failed"} == wire.query
+    assert wire.headers["Accept"] == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    assert wire.query == {"limit": "500", "fieldSelector": "status.phase!=Failed"}
 
 
 async def test_an_update_sends_the_whole_object() -> None:
@@ -126,14 +126,14 @@ async def test_an_update_sends_the_whole_object() -> None:
     wire = Wire()
     async with serving(wire) as url, ApiClient(connection(url)) as client:
         await client.update(PODS, "x", {"metadata": {"resourceVersion": "3"}}, namespace="team")
-    assert ("PUT", {"metadata": {"resourceVersion": "3"}}) == (wire.method, wire.body)
+    assert (wire.method, wire.body) == ("PUT", {"metadata": {"resourceVersion": "3"}})
 
 
 async def test_pages_that_are_no_objects_come_as_text() -> None:
     """`/readyz` says `ok`."""
 
-    async def ready(request: web.Request) -> web.StreamResponse:
+    async def ready(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text=f"ok {request.path}")
 
     async with serving(ready) as url, ApiClient(connection(url)) as client:
-        assert "ok /readyz" == await client.text("/readyz")
+        assert await client.text("/readyz") == "ok /readyz"

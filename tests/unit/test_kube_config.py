@@ -48,9 +48,7 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
     cert_file, key_file = directory / "tls.crt", directory / "tls.key"
     cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return cert_file, key_file
 
@@ -68,9 +66,9 @@ async def test_a_kubeconfig_gives_server_token_and_namespace(tmp_path: Path) -> 
     """What kubectl would use is used."""
     path = write_kubeconfig(tmp_path / "config", {"token": "t1"}, server="http://127.0.0.1:7/")
     found = await load(kubeconfig=str(path), environ={})
-    assert "http://127.0.0.1:7" == found.base_url
-    assert "Bearer t1" == await found.credentials.fresh()
-    assert "ns-c" == found.namespace
+    assert found.base_url == "http://127.0.0.1:7"
+    assert await found.credentials.fresh() == "Bearer t1"
+    assert found.namespace == "ns-c"
     assert f"kubeconfig {path}, context c" == found.source
 
 
@@ -79,8 +77,8 @@ async def test_the_argument_goes_before_the_environment(tmp_path: Path) -> None:
     first = write_kubeconfig(tmp_path / "a", {"token": "a"}, name="a")
     second = write_kubeconfig(tmp_path / "b", {"token": "b"}, name="b")
     environ = {"KUBECONFIG": str(second), "KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    assert "ns-a" == (await load(kubeconfig=str(first), environ=environ)).namespace
-    assert "ns-b" == (await load(environ=environ)).namespace
+    assert (await load(kubeconfig=str(first), environ=environ)).namespace == "ns-a"
+    assert (await load(environ=environ)).namespace == "ns-b"
 
 
 async def test_several_files_are_merged_and_a_context_is_chosen(tmp_path: Path) -> None:
@@ -89,7 +87,7 @@ async def test_several_files_are_merged_and_a_context_is_chosen(tmp_path: Path) 
     second = write_kubeconfig(tmp_path / "b", {"token": "b"}, name="b")
     paths = f"{first}:{tmp_path / 'missing'}:{second}"
     found = await load(kubeconfig=paths, context="b", environ={})
-    assert ("ns-b", "Bearer b") == (found.namespace, found.credentials.authorization)
+    assert (found.namespace, found.credentials.authorization) == ("ns-b", "Bearer b")
 
 
 async def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -110,7 +108,7 @@ async def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, text: str) 
 async def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the command that lists those that are."""
     path = write_kubeconfig(tmp_path / "config", {"token": "t"})
-    with pytest.raises(ConfigError, match="context nope: .*kubectl config get-contexts"):
+    with pytest.raises(ConfigError, match=r"context nope: .*kubectl config get-contexts"):
         await load(kubeconfig=str(path), context="nope", environ={})
 
 
@@ -120,10 +118,10 @@ async def test_a_token_file_is_taken_without_its_last_newline_and_read_again_whe
     token.write_text("one\n")
     path = write_kubeconfig(tmp_path / "config", {"tokenFile": str(token)})
     found = await load(kubeconfig=str(path), environ={})
-    assert "Bearer one" == await found.credentials.fresh()
+    assert await found.credentials.fresh() == "Bearer one"
     token.write_text("two\n")
     await found.credentials.renew()
-    assert "Bearer two" == await found.credentials.fresh()
+    assert await found.credentials.fresh() == "Bearer two"
 
 
 async def test_a_login_plugin_is_run_once_until_its_token_ends(tmp_path: Path) -> None:
@@ -132,8 +130,8 @@ async def test_a_login_plugin_is_run_once_until_its_token_ends(tmp_path: Path) -
     user = exec_user(tmp_path, {"token": "p", "expirationTimestamp": end.strftime("%Y-%m-%dT%H:%M:%SZ")})
     found = await load(kubeconfig=str(write_kubeconfig(tmp_path / "config", user)), environ={})
     for _ in range(10):
-        assert "Bearer p" == await found.credentials.fresh()
-    assert "x" == (tmp_path / "runs").read_text()
+        assert await found.credentials.fresh() == "Bearer p"
+    assert (tmp_path / "runs").read_text() == "x"
 
 
 async def test_a_failed_login_plugin_is_told_with_a_way_to_see_why(tmp_path: Path) -> None:
@@ -175,12 +173,12 @@ async def test_a_pod_logs_in_with_its_service_account(tmp_path: Path) -> None:
     (tmp_path / "namespace").write_text("berth-system")
     environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
     found = await load(environ=environ, service_account=tmp_path)
-    assert "https://[fd00::1]:443" == found.base_url
-    assert "bearer sa" == await found.credentials.fresh()
-    assert "berth-system" == found.namespace
+    assert found.base_url == "https://[fd00::1]:443"
+    assert await found.credentials.fresh() == "bearer sa"
+    assert found.namespace == "berth-system"
     (tmp_path / "token").write_text("rotated\n")
     await found.credentials.renew()
-    assert "bearer rotated" == await found.credentials.fresh()
+    assert await found.credentials.fresh() == "bearer rotated"
 
 
 async def test_a_pod_without_a_token_says_what_to_look_at(tmp_path: Path) -> None:
@@ -194,4 +192,4 @@ def test_the_official_client_is_imported_only_when_a_connection_is_loaded() -> N
     """Its import costs 0.2 s, which a command that needs no cluster should not pay."""
     code = "import sys, berth.kube.config, berth.kube.reflector; print('kubernetes' in sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "False" == shown.stdout.strip()
+    assert shown.stdout.strip() == "False"

@@ -33,11 +33,11 @@ async def test_a_login_is_loaded_anew_when_its_time_is_over() -> None:
     logins = Logins(lifetime=60.0)
     credentials = logins.credentials()
     logins.now = 59.0
-    assert "Bearer 0" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 0"
     logins.now = 60.0
-    assert "Bearer 1" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 1"
     logins.now = 61.0
-    assert "Bearer 1" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 1"
 
 
 async def test_a_login_without_known_end_waits_for_a_refusal() -> None:
@@ -45,9 +45,9 @@ async def test_a_login_without_known_end_waits_for_a_refusal() -> None:
     logins = Logins(lifetime=None)
     credentials = logins.credentials()
     logins.now = 1e9
-    assert "Bearer 0" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 0"
     await credentials.renew()
-    assert "Bearer 1" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 1"
 
 
 async def test_the_old_login_serves_while_no_new_one_can_be_had(caplog: pytest.LogCaptureFixture) -> None:
@@ -56,12 +56,12 @@ async def test_the_old_login_serves_while_no_new_one_can_be_had(caplog: pytest.L
     credentials = logins.credentials()
     logins.now, logins.broken = 60.0, True
     with caplog.at_level(logging.WARNING):
-        assert "Bearer 0" == await credentials.fresh()
-    assert ["Credentials could not be loaded anew, using the old ones: the plugin failed"] == caplog.messages
+        assert await credentials.fresh() == "Bearer 0"
+    assert caplog.messages == ["Credentials could not be loaded anew, using the old ones: the plugin failed"]
     logins.broken = False
-    assert "Bearer 0" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 0"
     logins.now = 90.0
-    assert "Bearer 1" == await credentials.fresh()
+    assert await credentials.fresh() == "Bearer 1"
 
 
 async def test_many_refusals_start_one_renewal() -> None:
@@ -70,10 +70,10 @@ async def test_many_refusals_start_one_renewal() -> None:
     credentials = logins.credentials()
     for _ in range(100):
         await credentials.renew()
-    assert 1 == logins.loaded
+    assert logins.loaded == 1
     logins.now = 5.0
     await credentials.renew()
-    assert 2 == logins.loaded
+    assert logins.loaded == 2
 
 
 async def test_a_renewal_that_is_impossible_says_why() -> None:

@@ -62,7 +62,7 @@ def test_causes_name_field_and_finding() -> None:
 def test_the_text_names_request_finding_and_message() -> None:
     """What is logged can be acted on without looking anything up."""
     error = refused(404, "NotFound", 'pods "x" not found')
-    assert 'create pods a/x: 404 NotFound: pods "x" not found' == str(error)
+    assert str(error) == 'create pods a/x: 404 NotFound: pods "x" not found'
 
 
 def test_a_refusal_by_rbac_says_what_to_grant() -> None:
@@ -110,4 +110,4 @@ def test_an_answer_that_is_no_status_is_quoted(payload: bytes) -> None:
 def test_an_empty_refusal_says_so() -> None:
     """Nobody should look for a message that was never sent."""
     error = errors.from_response(request="list pods", status=503, headers={}, payload=b"")
-    assert "list pods: 503 Error: (empty answer)" == str(error)
+    assert str(error) == "list pods: 503 Error: (empty answer)"

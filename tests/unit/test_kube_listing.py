@@ -8,7 +8,7 @@ from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import Unavailable
 from berth.kube.listing import list_all, uids
 from berth.kube.resources import PODS
-from tests.unit.kube_wire import Script, config_map, connection, page, refusal, serving
+from tests.unit.kube_wire import Script, Step, config_map, connection, page, refusal, serving
 
 
 def value_of(item: JsonObject) -> str | None:
@@ -16,7 +16,7 @@ def value_of(item: JsonObject) -> str | None:
     return None if value is None else str(value)
 
 
-def expired() -> object:
+def expired() -> Step:
     return refusal(410, "Expired", "The provided continue parameter is too old")
 
 
@@ -27,35 +27,35 @@ async def test_pages_make_one_list_and_what_is_of_no_interest_is_left_out() -> N
     script = Script(deque([first, second]), deque())
     async with serving(script) as url, ApiClient(connection(url)) as client:
         listing = await list_all(client, PODS, project=value_of, label_selector="x=y", page_size=2)
-    assert {("team", "a"): "1", ("team", "c"): "3"} == listing.items
-    assert "7" == listing.resource_version
-    assert [None, "next"] == [query.get("continue") for query in script.queries]
+    assert listing.items == {("team", "a"): "1", ("team", "c"): "3"}
+    assert listing.resource_version == "7"
+    assert [query.get("continue") for query in script.queries] == [None, "next"]
     assert {("2", "x=y")} == {(query["limit"], query["labelSelector"]) for query in script.queries}
 
 
 async def test_a_list_whose_moment_is_forgotten_is_begun_anew() -> None:
     """What the first pages showed is dropped: `a` was deleted meanwhile and must not be in the list."""
-    lists = [
+    lists: list[Step] = [
         page(config_map("a", 1, v="1"), version=7, token="next"),
         expired(),
         page(config_map("b", 8, v="2"), version=9),
     ]
-    script = Script(deque(lists), deque())  # type: ignore[arg-type]  # the deque's items are invariant
+    script = Script(deque(lists), deque())
     async with serving(script) as url, ApiClient(connection(url)) as client:
         listing = await list_all(client, PODS, project=value_of)
-    assert ({("team", "b"): "2"}, "9") == (listing.items, listing.resource_version)
+    assert (listing.items, listing.resource_version) == ({("team", "b"): "2"}, "9")
 
 
 async def test_a_list_that_is_always_too_slow_is_fetched_as_one_page() -> None:
     """It would never end otherwise; one page always shows one moment."""
-    lists: list[object] = []
+    lists: list[Step] = []
     for _ in range(3):
         lists += [page(config_map("a", 1, v="1"), version=7, token="next"), expired()]
     lists.append(page(config_map("a", 1, v="1"), config_map("b", 2, v="2"), version=20))
-    script = Script(deque(lists), deque())  # type: ignore[arg-type]  # the deque's items are invariant
+    script = Script(deque(lists), deque())
     async with serving(script) as url, ApiClient(connection(url)) as client:
         listing = await list_all(client, PODS, project=value_of)
-    assert 2 == len(listing.items)
+    assert len(listing.items) == 2
     assert "limit" not in script.queries[-1]
 
 
@@ -72,4 +72,4 @@ async def test_an_audit_asks_for_metadata_only() -> None:
     """Names and uids of thousands of pods are enough to see which are ghosts."""
     script = Script(deque([page(config_map("a", 1), config_map("b", 2), version=7)]), deque())
     async with serving(script) as url, ApiClient(connection(url)) as client:
-        assert {("team", "a"): "uid-a", ("team", "b"): "uid-b"} == await uids(client, PODS)
+        assert await uids(client, PODS) == {("team", "a"): "uid-a", ("team", "b"): "uid-b"}

@@ -13,9 +13,9 @@ from berth.kube.client import ApiClient, JsonObject
 from berth.kube.reflector import Reflector
 from berth.kube.resources import Resource
 from tests.unit.kube_wire import (
-    Handler,
     Mirror,
     Script,
+    Step,
     bookmark,
     config_map,
     connection,
@@ -60,9 +60,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(
-    lists: list[web.Response | Handler], watches: list[web.Response | Handler], **options: Any
-) -> AsyncIterator[Bench]:
+async def running(lists: list[Step], watches: list[Step], **options: Any) -> AsyncIterator[Bench]:
     """A reflector at work; whatever ends it early fails the test."""
     script = Script(deque(lists), deque(watches))
     async with serving(script) as url, ApiClient(connection(url)) as client:
@@ -77,7 +75,7 @@ async def running(
 
 async def test_a_mirror_follows_what_happens() -> None:
     """List, then events; objects that stop being of interest leave, and bookmarks change nothing."""
-    lists: list[web.Response | Handler] = [page(config_map("a", 1, v="1"), config_map("b", 2), version=5)]
+    lists: list[Step] = [page(config_map("a", 1, v="1"), config_map("b", 2), version=5)]
     watch = stream(
         event("ADDED", config_map("c", 6, v="1")),
         event("MODIFIED", config_map("a", 7, v="2")),
@@ -88,15 +86,15 @@ async def test_a_mirror_follows_what_happens() -> None:
     )
     async with running(lists, [watch]) as bench:
         await until(lambda: bench.mirror.names() == ["d"])
-        expected = ["replace", "upsert c", "upsert a", "remove c", "remove a", "upsert d"]
+        expected = ["replace at 5", "upsert c", "upsert a", "remove c", "remove a", "upsert d"]
         assert expected == bench.mirror.calls
         assert bench.reflector.synced.is_set()
-        assert (1, 5, 0, "") == (
+        assert (
             bench.reflector.lists,
             bench.reflector.events,
             bench.reflector.restarts,
             bench.reflector.last_error,
-        )
+        ) == (1, 5, 0, "")
 
 
 async def test_a_watch_that_ends_in_time_goes_on_where_it_stood() -> None:
@@ -104,8 +102,8 @@ async def test_a_watch_that_ends_in_time_goes_on_where_it_stood() -> None:
     watch = stream(event("ADDED", config_map("a", 6, v="1")), bookmark(40), then="end")
     async with running([page(version=5)], [watch, stream(event("ADDED", config_map("b", 41, v="1")))]) as bench:
         await until(lambda: bench.mirror.names() == ["a", "b"])
-        assert ["list", "5", "40"] == bench.script.positions()
-        assert ([], 0) == (bench.pauses, bench.reflector.restarts)
+        assert bench.script.positions() == ["list", "5", "40"]
+        assert (bench.pauses, bench.reflector.restarts) == ([], 0)
 
 
 async def test_a_cut_connection_goes_on_where_it_stood() -> None:
@@ -115,15 +113,15 @@ async def test_a_cut_connection_goes_on_where_it_stood() -> None:
     whole = stream(event("ADDED", config_map("b", 7, v="1")))
     async with running([page(version=5)], [cut, whole]) as bench:
         await until(lambda: bench.mirror.names() == ["a", "b"])
-        assert ["list", "5", "6"] == bench.script.positions()
-        assert 1 == bench.reflector.restarts
+        assert bench.script.positions() == ["list", "5", "6"]
+        assert bench.reflector.restarts == 1
 
 
 @pytest.mark.parametrize("told", ["answer", "event"])
 async def test_what_vanished_while_the_watch_expired_vanishes_here(told: str) -> None:
     """After a 410 the deletions in between are never told: only the new list shows who is gone."""
     message = "too old resource version: 6 (90)"
-    expired: web.Response | Handler = (
+    expired: Step = (
         refusal(410, "Expired", message)
         if told == "answer"
         else stream(event("ERROR", status_object(410, "Expired", message)), then="end")
@@ -134,8 +132,8 @@ async def test_what_vanished_while_the_watch_expired_vanishes_here(told: str) ->
     async with running([before, after], [cut, expired]) as bench:
         await until(lambda: bench.mirror.names() == ["a", "new"])
         await until(lambda: bench.script.positions() == ["list", "5", "6", "list", "99"])
-        assert ["replace", "replace"] == bench.mirror.calls
-        assert 2 == bench.reflector.lists
+        assert bench.mirror.calls == ["replace at 5", "replace at 99"]
+        assert bench.reflector.lists == 2
 
 
 async def test_an_object_made_anew_under_its_old_name_is_told_as_it_is() -> None:
@@ -168,22 +166,22 @@ async def test_objects_of_a_megabyte_pass() -> None:
 
 async def test_a_silent_watch_is_left_and_asked_for_again() -> None:
     """A load balancer may forget a connection without telling: the position is kept, nothing is listed."""
-    watches: list[web.Response | Handler] = [stream(bookmark(6)), stream(event("ADDED", config_map("a", 7, v="1")))]
+    watches: list[Step] = [stream(bookmark(6)), stream(event("ADDED", config_map("a", 7, v="1")))]
     async with running([page(version=5)], watches, stall_seconds=0.1) as bench:
         await until(lambda: bench.mirror.names() == ["a"])
-        assert ["list", "5", "6"] == bench.script.positions()[:3]
+        assert bench.script.positions()[:3] == ["list", "5", "6"]
 
 
 async def test_an_outage_is_waited_out_with_growing_pauses() -> None:
     """Each failure is remembered, and the first sign of life ends the counting."""
-    down: list[web.Response | Handler] = [refusal(503, "ServiceUnavailable", "etcd is away") for _ in range(4)]
+    down: list[Step] = [refusal(503, "ServiceUnavailable", "etcd is away") for _ in range(4)]
     down += [refusal(429, "TooManyRequests", "busy", **{"Retry-After": "9"})]
     watches = [*down, stream(event("ADDED", config_map("a", 6, v="1")))]
     async with running([page(version=5)], watches) as bench:
         await until(lambda: bench.mirror.names() == ["a"])
-        assert [0.375, 0.75, 1.5, 3.0, 9 + 6.0] == pytest.approx(bench.pauses)
+        assert bench.pauses == pytest.approx([0.375, 0.75, 1.5, 3.0, 9 + 6.0])
         assert ["list", *["5"] * 6] == bench.script.positions()
-        assert (5, "") == (bench.reflector.restarts, bench.reflector.last_error)
+        assert (bench.reflector.restarts, bench.reflector.last_error) == (5, "")
 
 
 async def test_a_list_that_fails_is_tried_again_and_the_error_can_be_read() -> None:
@@ -191,7 +189,7 @@ async def test_a_list_that_fails_is_tried_again_and_the_error_can_be_read() -> N
     refused = refusal(403, "Forbidden", 'User "u" cannot list resource "configmaps"')
     release = asyncio.Event()
 
-    async def later(request: web.Request) -> web.StreamResponse:
+    async def later(request: web.BaseRequest) -> web.StreamResponse:
         await release.wait()
         return page(config_map("a", 1, v="1"), version=5)
 
@@ -203,27 +201,27 @@ async def test_a_list_that_fails_is_tried_again_and_the_error_can_be_read() -> N
         )
         assert expected == bench.reflector.last_error
         assert not bench.reflector.synced.is_set()
-        assert [] == bench.mirror.calls
+        assert bench.mirror.calls == []
         release.set()
         await until(bench.reflector.synced.is_set)
-        assert "" == bench.reflector.last_error
+        assert bench.reflector.last_error == ""
 
 
 async def test_a_server_that_ends_every_watch_at_once_is_not_hammered() -> None:
     """Otherwise a proxy that cannot stream would be asked thousands of times a second."""
-    watches: list[web.Response | Handler] = [stream(then="end") for _ in range(3)]
+    watches: list[Step] = [stream(then="end") for _ in range(3)]
     async with running([page(version=5)], watches) as bench:
         await until(lambda: len(bench.pauses) == 3)
-        assert [0.375, 0.75, 1.5] == pytest.approx(bench.pauses)
+        assert bench.pauses == pytest.approx([0.375, 0.75, 1.5])
 
 
 async def test_a_new_list_after_each_watch_is_not_made_in_a_loop() -> None:
     """A server that lists but calls every watch expired is met with growing pauses, too."""
-    lists: list[web.Response | Handler] = [page(version=5) for _ in range(4)]
-    watches: list[web.Response | Handler] = [refusal(410, "Expired", "too old") for _ in range(3)]
+    lists: list[Step] = [page(version=5) for _ in range(4)]
+    watches: list[Step] = [refusal(410, "Expired", "too old") for _ in range(3)]
     async with running(lists, watches) as bench:
         await until(lambda: bench.reflector.lists == 4)
-        assert [0.375, 0.75, 1.5] == pytest.approx(bench.pauses)
+        assert bench.pauses == pytest.approx([0.375, 0.75, 1.5])
 
 
 async def test_silence_is_measured_for_health_checks() -> None:
@@ -231,7 +229,7 @@ async def test_silence_is_measured_for_health_checks() -> None:
     now = 100.0
     more = asyncio.Event()
 
-    async def watch(request: web.Request) -> web.StreamResponse:
+    async def watch(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await more.wait()
@@ -242,10 +240,10 @@ async def test_silence_is_measured_for_health_checks() -> None:
     async with running([page(version=5)], [watch], clock=lambda: now) as bench:
         await until(bench.reflector.synced.is_set)
         now = 160.0
-        assert 60.0 == bench.reflector.silent_seconds
+        assert bench.reflector.silent_seconds == 60.0
         more.set()
         await until(lambda: bench.reflector.silent_seconds == 0.0)
-        assert 0 == bench.reflector.events
+        assert bench.reflector.events == 0
 
 
 async def test_what_is_asked_for_is_what_was_wished() -> None:
@@ -255,8 +253,8 @@ async def test_what_is_asked_for_is_what_was_wished() -> None:
         await until(lambda: len(bench.script.queries) == 2)
         listed, watched = bench.script.queries
         assert {("a=b", "c=d")} == {(q["labelSelector"], q["fieldSelector"]) for q in (listed, watched)}
-        assert ("true", "100") == (watched["allowWatchBookmarks"], watched["timeoutSeconds"])
-        assert "configmaps[a=b,c=d]" == bench.reflector.name
+        assert (watched["allowWatchBookmarks"], watched["timeoutSeconds"]) == ("true", "100")
+        assert bench.reflector.name == "configmaps[a=b,c=d]"
 
 
 async def test_a_bug_of_the_sink_ends_the_mirror_loudly() -> None:
@@ -264,7 +262,7 @@ async def test_a_bug_of_the_sink_ends_the_mirror_loudly() -> None:
 
     class Broken(Mirror):
         def upsert(self, key: tuple[str, str], value: str) -> None:
-            raise OSError("a bug that looks like the network's")
+            raise OSError(f"a bug that looks like the network's, at {key}: {value}")
 
     script = Script(deque([page(version=5)]), deque([stream(event("ADDED", config_map("a", 6, v="1")))]))
     async with serving(script) as url, ApiClient(connection(url)) as client:

@@ -34,5 +34,5 @@ def test_an_object_in_a_namespace_is_not_asked_for_without_it() -> None:
 
 def test_the_api_version_is_what_manifests_say() -> None:
     """The core group has no name in `apiVersion`."""
-    assert "v1" == PODS.api_version
-    assert "berth.dev/v1alpha1" == TRAINING_JOBS.api_version
+    assert PODS.api_version == "v1"
+    assert TRAINING_JOBS.api_version == "berth.dev/v1alpha1"

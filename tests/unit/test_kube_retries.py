@@ -49,8 +49,8 @@ async def test_a_passing_failure_passes() -> None:
     """The caller sees the result and nothing of the failures before it; waits double, half of each is jitter."""
     time, call = Time(), Call(unavailable(), unavailable(), unavailable())
     again = retrying(deadline=time.now + 60, first=0.2, clock=time.clock, sleep=time.sleep, random=lambda: 1.0)
-    assert "done" == await again(call)
-    assert [0.2, 0.4, 0.8] == pytest.approx(time.slept)
+    assert await again(call) == "done"
+    assert time.slept == pytest.approx([0.2, 0.4, 0.8])
 
 
 async def test_jitter_spreads_the_second_half_of_a_wait() -> None:
@@ -58,7 +58,7 @@ async def test_jitter_spreads_the_second_half_of_a_wait() -> None:
     time, call = Time(), Call(unavailable(), unavailable())
     again = retrying(deadline=time.now + 60, first=0.2, clock=time.clock, sleep=time.sleep, random=lambda: 0.0)
     await again(call)
-    assert [0.1, 0.2] == pytest.approx(time.slept)
+    assert time.slept == pytest.approx([0.1, 0.2])
 
 
 async def test_waits_are_bounded() -> None:
@@ -66,7 +66,7 @@ async def test_waits_are_bounded() -> None:
     time, call = Time(), Call(*(unavailable() for _ in range(40)))
     again = retrying(deadline=time.now + 900, most=10.0, clock=time.clock, sleep=time.sleep, random=lambda: 1.0)
     await again(call)
-    assert 10.0 == max(time.slept)
+    assert max(time.slept) == 10.0
 
 
 async def test_the_servers_wish_is_obeyed_with_jitter_on_top() -> None:
@@ -74,7 +74,7 @@ async def test_the_servers_wish_is_obeyed_with_jitter_on_top() -> None:
     time, call = Time(), Call(busy(5.0))
     again = retrying(deadline=time.now + 60, first=0.2, clock=time.clock, sleep=time.sleep, random=lambda: 0.5)
     await again(call)
-    assert [5.15] == pytest.approx(time.slept)
+    assert time.slept == pytest.approx([5.15])
 
 
 async def test_no_wait_crosses_the_deadline() -> None:
@@ -83,7 +83,7 @@ async def test_no_wait_crosses_the_deadline() -> None:
     again = retrying(deadline=time.now + 20, clock=time.clock, sleep=time.sleep, random=lambda: 1.0)
     with pytest.raises(TooManyRequests):
         await again(call)
-    assert 2 == call.calls
+    assert call.calls == 2
     assert time.now < 1020
 
 
@@ -93,4 +93,4 @@ async def test_what_would_fail_again_is_not_tried_again() -> None:
     call = Call(Conflict(request="apply pods a/x", status=409, reason="Conflict", message="changed"))
     with pytest.raises(Conflict):
         await retrying(deadline=time.now + 60, clock=time.clock, sleep=time.sleep)(call)
-    assert (1, []) == (call.calls, time.slept)
+    assert (call.calls, time.slept) == (1, [])

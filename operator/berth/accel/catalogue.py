@@ -31,8 +31,8 @@ class UnknownProfileError(Exception):
     def __init__(self, name: str, known: Mapping[str, object]) -> None:
         near = get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)
         super().__init__(
-            f"there is no profile {name} in the catalogue; did you mean {' or '.join(near)}? A device that it lacks "
-            "can be written out under spec.accelerator"
+            f"there is no profile {name} in the catalogue; did you mean {' or '.join(near)}? "
+            "A device that it lacks can be written out under spec.accelerator"
         )
 
 

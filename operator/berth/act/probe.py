@@ -105,8 +105,8 @@ class Prober:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, float] = {}
 
-    def begin(self) -> None:
-        """Begin to try whatever has not been tried."""
+    def begin(self) -> float | None:
+        """Begin to try whatever has not been tried; seconds until a refused one is due again."""
         now = self._monotonic()
         for uid in [uid for uid, at in self._refused.items() if at + self._again <= now]:
             del self._refused[uid]
@@ -116,6 +116,7 @@ class Prober:
                 task = asyncio.create_task(self._try(entry))
                 self._running[entry.uid] = task
                 task.add_done_callback(partial(self._done, entry.uid))
+        return max(0.0, min(self._refused.values()) + self._again - now) if self._refused else None
 
     async def _try(self, entry: JobEntry) -> None:
         try:

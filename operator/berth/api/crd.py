@@ -116,8 +116,6 @@ POOL = Kind(
         Column("Free", ".status.devices.free", "Devices that a replica could get.", type="integer"),
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether jobs can be placed."),
         _AGE,
-        Column("Used", ".status.devices.used", "Devices that are held.", type="integer", wide=True),
-        Column("Out", ".status.devices.unavailable", "Devices nobody can get.", type="integer", wide=True),
         Column("Resource", ".status.resourceName", "Name under which nodes count the devices.", wide=True),
         Column("Why", '.status.conditions[?(@.type=="Ready")].message', "Why it is ready or not.", wide=True),
     ),

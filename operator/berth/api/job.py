@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from berth.api.job_status import JobStatus
 from berth.api.meta import ObjectMeta
 from berth.api.names import API_VERSION, JOB_KIND
-from berth.api.rules import Between, Bounds, LabelName, Rule, Subdomain, literal, quoted, rules
+from berth.api.rules import Between, Bounds, LabelName, PriorityClassName, Rule, literal, quoted, rules
 from berth.api.template import PodTemplate
 from berth.api.wire import Wire
 
@@ -76,9 +76,9 @@ class TrainingJobSpec(Wire):
         | None
     ) = None
     """AcceleratorPools that the job may run in, in order of preference. Absent: any pool that suits."""
-    priority_class_name: Subdomain | None = None
+    priority_class_name: PriorityClassName | None = None
     """A PriorityClass of the cluster. Its value orders the jobs inside Berth, higher first, then the earlier
-    submission; the pods carry another class. Absent: the cluster's default class, or 0."""
+    submission; it is not given to the pods. Absent: the cluster's default class, or 0."""
     runtime: Runtime = Runtime.NONE
     """Which environment the replicas get. `Torchrun`: `PET_*`, so that `torchrun` needs no arguments to form its
     rendezvous. `None`: only `BERTH_*`, which every replica gets."""

@@ -37,6 +37,7 @@ class Cause(StrEnum):
 
     OWN_FAILURE = "OwnFailure"
     PODS_LOST = "PodsLost"
+    PODS_REFUSED = "PodsRefused"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
 

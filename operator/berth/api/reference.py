@@ -77,7 +77,7 @@ def page(kind: Kind) -> str:
         f"# {kind.name}\n",
         f"{schema['description']}\n",
         f"`apiVersion: {names.API_VERSION}`, `kind: {kind.name}`; {scope}.\n",
-        f"kubectl knows it as `{kind.plural}`, `{kind.name.lower()}`, `{kind.short_name}`, and together with Berth's other kinds as `berth`.\n",
+        f"For kubectl: `{kind.plural}`, `{kind.name.lower()}`, `{kind.short_name}`; with its kin, `berth`.\n",
         "## Spec\n",
         *_table(schema["properties"]["spec"]),
         *(_refused() if kind is JOB else ()),

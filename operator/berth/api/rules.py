@@ -173,7 +173,7 @@ class Bounds:
 class Quantity:
     """An amount with a unit, more than nothing."""
 
-    message: str = "must be more than 0, with its unit, such as 80Gi"
+    message: str = "must be an amount with a unit of Kubernetes, more than 0, such as 80Gi"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the amount after pydantic has checked the type."""
@@ -196,7 +196,9 @@ _QUALIFIED = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 LABEL = Matches(_LABEL, 63, "must be 1 to 63 of a-z, 0-9 and '-', with a letter or digit at both ends")
-SUBDOMAIN = Matches(_DOMAIN, 253, "must be a Kubernetes name: at most 253 of a-z, 0-9, '-' and '.'")
+PRIORITY_CLASS = Matches(
+    _DOMAIN, 253, "must be a name from kubectl get priorityclass: at most 253 of a-z, 0-9, '-' and '.'"
+)
 LABEL_KEY = Matches(
     f"({_DOMAIN}/)?{_QUALIFIED}",
     LONGEST,
@@ -219,8 +221,7 @@ QUANTITY = Quantity()
 
 LabelName = Annotated[str, LABEL]
 """A DNS label: what pools, levels and profiles are called."""
-Subdomain = Annotated[str, SUBDOMAIN]
-"""A DNS subdomain: what most objects of Kubernetes are called."""
+PriorityClassName = Annotated[str, PRIORITY_CLASS]
 LabelKey = Annotated[str, LABEL_KEY]
 LabelValue = Annotated[str, LABEL_VALUE]
 ResourceName = Annotated[str, RESOURCE]

@@ -43,13 +43,15 @@ class Refused:
 
 
 _HOSTNAME = "Berth names the replicas so that they find each other; remove it"
-_PRIORITY = "set spec.priorityClassName of the job, which orders jobs; the pods carry Berth's own class; remove it"
+_PRIORITY = "Berth orders jobs, not pods; remove it, and set spec.priorityClassName"
 _PLACE = "Berth decides the nodes; remove it, and use spec.topology, or nodeSelector for a property of the nodes"
 
 REFUSED: tuple[Refused, ...] = (
     Refused("activeDeadlineSeconds", _INTEGER, "it would end one replica and so break the gang; remove it"),
     Refused("affinity", _OBJECT, _PLACE),
-    Refused("ephemeralContainers", _LIST, "Kubernetes allows them on running pods only; use kubectl debug"),
+    Refused(
+        "ephemeralContainers", _LIST, "Kubernetes takes them on running pods only; remove it, and use kubectl debug"
+    ),
     Refused("hostname", _STRING, _HOSTNAME),
     Refused("hostnameOverride", _STRING, _HOSTNAME),
     Refused("nodeName", _STRING, _PLACE),

@@ -56,9 +56,8 @@ def cut(text: str, length: int) -> str:
     """Shorten `text` to `length` characters, at a blank where one is near, and mark the cut by an ellipsis."""
     if len(text) <= length:
         return text
-    head = text[: length - 1]
-    whole_words = head.rpartition(" ")[0]
-    return (whole_words if len(whole_words) > length * 3 // 4 else head) + "…"
+    whole_words = text[:length].rpartition(" ")[0]
+    return (whole_words if len(whole_words) > length * 3 // 4 else text[: length - 1]) + "…"
 
 
 Time = Annotated[

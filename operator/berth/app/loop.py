@@ -62,7 +62,11 @@ class Bell:
 
 
 class Loop:
-    """Runs cycles. `on_cycle(snapshot seconds, decision seconds)` is told how long each took."""
+    """Runs cycles.
+
+    `before_cycle` may say in how many seconds it wants to be called again; `on_cycle(snapshot seconds, decision
+    seconds)` is told how long each took.
+    """
 
     def __init__(
         self,
@@ -71,7 +75,7 @@ class Loop:
         actuator: Actuator,
         bell: Bell,
         settings: Settings,
-        before_cycle: Callable[[], None] = lambda: None,
+        before_cycle: Callable[[], float | None] = lambda: None,
         on_cycle: Callable[[float, float], None] = lambda _snapshot, _decide: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -95,7 +99,7 @@ class Loop:
     def _one(self) -> float:
         """Run one cycle; seconds until the next is due though nothing changes."""
         reminder = self._actuator.remind()
-        self._before_cycle()
+        again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
         snapshot = self._mirror.snapshot(self._settings.mode)
@@ -107,7 +111,7 @@ class Loop:
         self.last = LastCycle(snapshot, plan, self._monotonic(), self.last.cycles + 1)
         if decided - started > 1:
             logger.warning("slow cycle", extra={"seconds": round(decided - started, 3), "jobs": len(snapshot.jobs)})
-        due = [IDLE_SECONDS, *(x for x in (reminder, self._actuator.remind()) if x is not None)]
+        due = [IDLE_SECONDS, *(x for x in (again, reminder, self._actuator.remind()) if x is not None)]
         if plan.wake_at is not None:
             due.append(max(0.0, plan.wake_at - self._clock()))
         return min(due)

@@ -109,7 +109,12 @@ async def _operate(
     server = Server(listen=settings.listen, healthy=parts.healthy, ready=parts.ready, registry=registry)
     await _listen(server, settings)
     actuator = Actuator(client=client, mirror=mirror, recorder=recorder, report_every=settings.report_seconds)
-    prober = Prober(client=client, mirror=mirror, pool=lambda entry: _likely_pool(entry, mirror))
+    prober = Prober(
+        client=client,
+        mirror=mirror,
+        pool=lambda entry: _likely_pool(entry, mirror),
+        again_seconds=settings.refused_seconds,
+    )
     try:
         async with _background(*(r.run() for r in parts.reflectors), recorder.run()) as broken:
             await _fill(kinds, parts.reflectors, broken, stop)

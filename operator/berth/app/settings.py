@@ -36,6 +36,8 @@ class Settings(BaseModel):
     """A status in which only numbers in sentences changed is written at most this often."""
     pool_report_seconds: Annotated[float, Field(ge=0, le=3600)] = 2.0
     """A pool's status is written at most this often."""
+    refused_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    """A template that the API server refused is tried again this often: what refused it may lie outside the job."""
     audit_seconds: Annotated[float, Field(gt=0, le=86400)] = 300.0
     """How often objects that arrive as events are compared with a list of what is there."""
     connections: Annotated[int, Field(ge=1, le=1000)] = 64

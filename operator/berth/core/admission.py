@@ -155,7 +155,7 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
         return Pending(Reason.TOO_LARGE, text)
     total = index.free[0][0]
     if total < gang.replicas:
-        text = f"needs {need}; {total} of {index.whole[0][0]} are free in pool {pool.name}"
+        text = f"needs {need}; {total} of {index.whole[0][0]} {'is' if total == 1 else 'are'} free in pool {pool.name}"
         return Pending(Reason.INSUFFICIENT_DEVICES, text + _kept_out(ledger, demand, whole=False))
     free, domain = index.most(widest)
     text = (

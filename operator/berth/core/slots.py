@@ -205,6 +205,7 @@ class Ledger:
             index.seen = 0
         self._log.clear()
         self._compactions += 1
+        self._base = None  # what the original counts can no longer be brought up to date by this log
 
     def index(self, demand: Demand) -> SlotIndex:
         """Current slot counts for a demand. Valid until the next change of this ledger."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from berth.api import names
+from berth.kube.errors import Unavailable
 from berth.kube.resources import Resource
 from berth.kube.transport import Request, Transport
 
@@ -71,7 +72,11 @@ class ApiClient(Transport):
             "continue": continue_token,
         }
         accept = _METADATA_LIST if metadata_only else _JSON
-        return await self._json(_request("list", "GET", resource, namespace, query=query, accept=accept))
+        request = _request("list", "GET", resource, namespace, query=query, accept=accept)
+        answer = await self._json(request)
+        if "resourceVersion" not in (answer.get("metadata") or {}):
+            raise _no_object(request, "a list without a resourceVersion", json.dumps(answer).encode())
+        return answer
 
     async def create(
         self,
@@ -147,6 +152,7 @@ class ApiClient(Transport):
         namespace: str | None = None,
         subresource: str | None = None,
         resource_version: str | None = None,
+        uid: str | None = None,
         field_manager: str = names.FIELD_MANAGER,
         force: bool = True,
         dry_run: bool = False,
@@ -154,16 +160,17 @@ class ApiClient(Transport):
     ) -> JsonObject:
         """Server-side apply: the fields of `body` are ours, those that it no longer names are removed.
 
-        `apiVersion`, `kind`, name and namespace are filled in. `resource_version` is a guard: an object that
-        has changed meanwhile, or is gone, is a `Conflict`. Without it, applying to a name that is not there
-        creates the object; to a status, it is `NotFound`. Without `force`, a field that another manager has
-        set to another value is a `Conflict`, whose causes name manager and field.
+        `apiVersion`, `kind`, name and namespace are filled in. Two guards: with `resource_version`, an object
+        that has changed meanwhile is a `Conflict`; with `uid`, one that is gone is a `Conflict` and one made
+        anew is `Invalid`. Where no object of that name is there, an apply creates it, whatever
+        `resource_version` says, unless `uid` is given; to a status, it is `NotFound`. Without `force`, a
+        field that another manager has set to another value is a `Conflict`, whose causes name manager and
+        field.
         """
         metadata = {**body.get("metadata", {}), "name": name}
         if namespace is not None:
             metadata["namespace"] = namespace
-        if resource_version is not None:
-            metadata["resourceVersion"] = resource_version
+        metadata |= _given(resourceVersion=resource_version, uid=uid)
         owned = {"fieldManager": field_manager, "force": "true" if force else "false"}
         request = _request(
             "apply",
@@ -200,11 +207,10 @@ class ApiClient(Transport):
             preconditions=preconditions or None,
             gracePeriodSeconds=grace_seconds,
             propagationPolicy=propagation,
+            # In the body: the server ignores the query of a delete that has a body, and would delete for real.
+            dryRun=["All"] if dry_run else None,
         )
-        query = {"dryRun": "All"} if dry_run else {}
-        await self.request(
-            _request("delete", "DELETE", resource, namespace, name=name, query=query, body=_OPTIONS | options)
-        )
+        await self.request(_request("delete", "DELETE", resource, namespace, name=name, body=_OPTIONS | options))
 
     async def delete_collection(
         self,
@@ -259,8 +265,20 @@ class ApiClient(Transport):
         return payload.decode("utf-8", "replace")
 
     async def _json(self, request: Request) -> JsonObject:
-        answer: JsonObject = json.loads(await self.request(request))
+        payload = await self.request(request)
+        try:
+            answer = json.loads(payload)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise _no_object(request, "no JSON object", payload)
         return answer
+
+
+def _no_object(request: Request, found: str, payload: bytes) -> Unavailable:
+    """Something on the way, a proxy's page of excuse, answers for the server with a 200."""
+    shown = payload[:80].decode("utf-8", "replace")
+    return Unavailable(request=request.told, status=200, reason="NotAnObject", message=f"{found}: {shown}")
 
 
 _OPTIONS: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions"}

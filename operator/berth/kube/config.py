@@ -101,8 +101,8 @@ async def _from_kubeconfig(paths: str, context: str | None) -> Connection:
 
 async def _read(paths: str, context: str | None, where: str) -> tuple["Configuration", Login, Mapping[str, Any]]:
     """One reading of a kubeconfig: settings, login, and the entry of the context in use."""
-    from kubernetes.aio.client import Configuration  # noqa: PLC0415  # see the module's docstring
-    from kubernetes.aio.config import ConfigException, load_kube_config  # noqa: PLC0415
+    from kubernetes.aio.client import Configuration  # see the module's docstring
+    from kubernetes.aio.config import ConfigException, load_kube_config
 
     where = f"{where}, context {context or '(current)'}"
     configuration = Configuration()
@@ -137,9 +137,9 @@ async def _read(paths: str, context: str | None, where: str) -> tuple["Configura
 
 
 async def _from_pod(environ: Mapping[str, str], directory: Path) -> Connection:
-    from kubernetes.aio.client import Configuration  # noqa: PLC0415  # see the module's docstring
-    from kubernetes.aio.config import ConfigException  # noqa: PLC0415
-    from kubernetes.aio.config.incluster_config import InClusterConfigLoader  # noqa: PLC0415
+    from kubernetes.aio.client import Configuration  # see the module's docstring
+    from kubernetes.aio.config import ConfigException
+    from kubernetes.aio.config.incluster_config import InClusterConfigLoader
 
     configuration = Configuration()
 
@@ -167,7 +167,7 @@ def _connection(
 ) -> Connection:
     verify = bool(configuration.verify_ssl)
     try:
-        tls = _tls(configuration.ssl_ca_cert, verify) if configuration.host.startswith("https") else None
+        tls = trust(configuration.ssl_ca_cert, verify=verify) if configuration.host.startswith("https") else None
         credentials = Credentials(login, load=load, tls=tls)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"{source}: its certificates cannot be used: {error}") from error
@@ -186,7 +186,8 @@ def _connection(
     )
 
 
-def _tls(ca_file: str | None, verify: bool) -> ssl.SSLContext:
+def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
+    """A TLS context that trusts `ca_file`, the system's authorities when it is None, or anybody without `verify`."""
     context = ssl.create_default_context(cafile=ca_file)
     if not verify:
         context.check_hostname = False

@@ -104,7 +104,7 @@ class TooManyRequests(Transient):
 
 
 class Unavailable(Transient):
-    """5xx: the server or something it depends on does not work now."""
+    """5xx, or an answer that makes no sense: the server or something on the way does not work now."""
 
 
 class Unreachable(Transient):

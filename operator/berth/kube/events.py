@@ -2,7 +2,7 @@
 
 Nobody waits for an event. `post` puts it into a queue and returns; a task of its own posts what is queued.
 Three bounds keep a storm harmless. The same note about the same object within a window is one event with a
-count, and however often it repeats it stands in the queue once. A token bucket bounds the requests. The queue
+count, and however often it repeats it stands in the queue once. A rate with bursts bounds the requests. The queue
 is bounded, and what no longer fits is dropped and counted. An event that cannot be posted is logged and
 counted: whatever it told is in the object's status as well.
 """
@@ -95,8 +95,9 @@ class EventRecorder:
         self._controller = controller
         self._instance = instance[:128]
         self._window = window
-        self._per_second = per_second
-        self._burst = float(burst)
+        self._interval = 1.0 / per_second
+        self._slack = (burst - 1) / per_second
+        self._due = float("-inf")
         self._capacity = capacity
         self._now = now
         self._clock = clock
@@ -105,8 +106,6 @@ class EventRecorder:
         self._series: OrderedDict[_Told, _Series] = OrderedDict()
         self._queue: OrderedDict[_Told, _Series] = OrderedDict()
         self._arrived = asyncio.Event()
-        self._tokens = float(burst)
-        self._filled = clock()
 
     def post(self, regarding: Regarding, *, reason: str, note: str, action: str, warning: bool = False) -> None:
         """Tell about an object; returns at once. To be called in the loop of the client.
@@ -141,20 +140,22 @@ class EventRecorder:
     async def flush(self) -> None:
         """Post what is queued now, within the rate; for the end of a process, after `run` was cancelled."""
         while self._queue:
-            await self._take_token()
+            await self._turn()
             told, series = self._queue.popitem(last=False)
             await self._write(told, series)
         self._arrived.clear()
 
-    async def _take_token(self) -> None:
-        while True:
-            now = self._clock()
-            self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_second)
-            self._filled = now
-            if self._tokens >= 1.0:
-                self._tokens -= 1.0
-                return
-            await self._sleep((1.0 - self._tokens) / self._per_second)
+    async def _turn(self) -> None:
+        """Wait until the rate allows one more request: each is due one interval after the one before it.
+
+        The due time may lie behind the clock by a burst, and no further.
+        """
+        now = self._clock()
+        self._due = max(self._due, now - self._slack)
+        wait = self._due - now
+        self._due += self._interval
+        if wait > 0:
+            await self._sleep(wait)
 
     async def _write(self, told: _Told, series: _Series) -> None:
         try:

@@ -25,7 +25,7 @@ from typing import Generic, Protocol, TypeVar
 
 from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import ApiError, Gone, Transient, Unreachable
-from berth.kube.listing import PAGE, Key, key_of, list_all
+from berth.kube.listing import PAGE, Key, list_all
 from berth.kube.resources import Resource
 from berth.kube.retries import backoff, wait_after
 from berth.kube.stream import BrokenStreamError, EventReader, WatchEvent
@@ -180,9 +180,9 @@ class Reflector(Generic[T]):
         if event.kind != "BOOKMARK":
             value = None if event.kind == "DELETED" else self._project(event.item)
             if value is None:
-                self._sink.remove(key_of(event.item))
+                self._sink.remove(event.key)
             else:
-                self._sink.upsert(key_of(event.item), value)
+                self._sink.upsert(event.key, value)
             self.events += 1
         self._position = event.version
         self._failures = 0

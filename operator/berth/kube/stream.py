@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from berth.kube.client import JsonObject
 from berth.kube.errors import from_status
+from berth.kube.listing import Key, key_of
 
 LONGEST_LINE = 32 * 1024 * 1024
 """Bytes. etcd takes objects of 1.5 MiB; a line far above that is no event, and must not fill the memory."""
@@ -28,9 +29,10 @@ class BrokenStreamError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One event: ADDED, MODIFIED, DELETED, or BOOKMARK, whose item has a resourceVersion only."""
+    """One event: ADDED, MODIFIED, DELETED, or BOOKMARK, whose item has a resourceVersion but no key."""
 
     kind: str
+    key: Key
     item: JsonObject
     version: str
 
@@ -85,7 +87,8 @@ class EventReader:
             raw = json.loads(line)
             kind, item = raw["type"], raw["object"]
             if kind != "ERROR":
-                return WatchEvent(kind=kind, item=item, version=item["metadata"]["resourceVersion"])
+                key = ("", "") if kind == "BOOKMARK" else key_of(item)
+                return WatchEvent(kind=kind, key=key, item=item, version=str(item["metadata"]["resourceVersion"]))
             code = int(item["code"])
         except (ValueError, LookupError, TypeError) as error:
             shown = line[:80].decode("utf-8", "replace")

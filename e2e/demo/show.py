@@ -1,0 +1,189 @@
+"""The demo while it runs: one task submits, one watches, one samples the pods, one draws, until every gang has ended.
+
+All four share one event loop, so the board changes only between two of their steps.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from berth.kube.client import ApiClient
+from berth.kube.config import load
+from berth.kube.errors import ApiError
+from berth.kube.reflector import Reflector
+from berth.kube.resources import TRAINING_JOBS
+from e2e.demo import pods
+from e2e.demo.board import Board, project
+from e2e.demo.stage import NAMESPACE, Stage
+from e2e.demo.view import View, counters, elapsed, why
+from e2e.demo.workload import Gang, Workload
+from e2e.ground.api import JsonObject
+from e2e.ground.stages import RUN_SECONDS
+
+CONNECTIONS = 16
+DRAW_S = 0.25
+LINE_S = 5.0
+SAMPLE_S = 5.0
+STALL_S = 90.0
+"""When nothing has changed for so long though gangs are left, the demo has failed."""
+
+
+class StalledError(RuntimeError):
+    """Nothing moves any more; the message says which gangs are left, and why."""
+
+
+@dataclass(slots=True)
+class Show:
+    """One performance. What was seen stays readable after `run`, however that ended."""
+
+    stage: Stage
+    workload: Workload
+    board: Board = field(init=False)
+    most_devices: int = 0
+    seconds: float = 0.0
+    """From the first submission to the last change."""
+
+    def __post_init__(self) -> None:
+        self.board = Board(self.stage.fabric)
+
+    async def run(self, console: Console, *, live: bool) -> None:
+        """Submit everything, follow it to its end, then check all pods.
+
+        Raises StalledError, ApiError when a submission is refused, ChildError when a program has died.
+        """
+        connection = await load(kubeconfig=str(self.stage.plane.kubeconfig))
+        async with ApiClient(connection, limit=CONNECTIONS, user_agent="berth-demo") as client:
+            watch = Reflector(client, TRAINING_JOBS, project=project, sink=self.board, namespace=NAMESPACE)
+            draw = self._live(console) if live else self._lines(console)
+            async with _beside(watch.run(), self._sample(client), draw) as failed:
+                await watch.synced.wait()
+                self.board.started = self.board.changed = self.board.clock()
+                submitting = asyncio.create_task(self._submit(client))
+                try:
+                    await self._until_done(submitting, failed)
+                finally:
+                    submitting.cancel()
+                    self.seconds = self.board.changed - self.board.started
+            # All of it at the end: nobody else is working any more.
+            found = await pods.members(client, self._resource, living=False)
+        self.board.wrong += pods.broken(found, self.board.jobs)
+
+    @property
+    def done(self) -> bool:
+        """Whether every gang of the workload has ended."""
+        return self.board.count("finished") == len(self.workload.gangs)
+
+    @property
+    def _resource(self) -> str:
+        return self.stage.fabric.pool.device.resource
+
+    async def _submit(self, client: ApiClient) -> None:
+        """Submit each gang at its time; one that is late because the API server is slow delays none after it."""
+        async with asyncio.TaskGroup() as group:
+            for gang in self.workload.gangs:
+                await asyncio.sleep(max(0.0, self.board.started + gang.at - self.board.clock()))
+                self.board.submitted(gang)
+                group.create_task(_create(client, gang))
+
+    async def _until_done(self, submitting: "asyncio.Task[None]", failed: "asyncio.Future[None]") -> None:
+        while not self.done:
+            self.stage.plane.check()
+            self.stage.operator.check()
+            if failed.done():
+                failed.result()
+            if submitting.done():
+                submitting.result()
+            if self.board.clock() - self.board.changed > STALL_S:
+                raise StalledError(self._left())
+            await asyncio.sleep(DRAW_S)
+
+    def _left(self) -> str:
+        left = [seen for seen in self.board.jobs.values() if not seen.finished]
+        told = "; ".join(f"{seen.name} is {seen.state}: {why(seen)}" for seen in left[:3])
+        return f"nothing has changed for {STALL_S:.0f} s, and {len(left)} gangs have not ended: {told}"
+
+    async def _sample(self, client: ApiClient) -> None:
+        has = self.stage.fabric.pool.device.count
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            try:
+                found = await pods.members(client, self._resource, living=True)
+            except ApiError as error:
+                self.board.missed.append(str(error))
+                continue
+            self.board.samples += 1
+            self.board.wrong += pods.overfull(found, has)
+
+    async def _live(self, console: Console) -> None:
+        view = View(self.board, len(self.workload.gangs), self.workload.rule)
+        colour = console.color_system is not None
+        with Live(console=console, screen=True, auto_refresh=False) as screen:
+            while True:
+                width, height = console.size
+                screen.update(view.draw(width, height, colour=colour), refresh=True)
+                self._note()
+                await asyncio.sleep(DRAW_S)
+
+    async def _lines(self, console: Console) -> None:
+        while True:
+            await asyncio.sleep(LINE_S)
+            self._note()
+            board = self.board
+            console.print(
+                f"{elapsed(board.clock() - board.started)}  {counters(board, len(self.workload.gangs))}",
+                highlight=False,
+                soft_wrap=True,
+            )
+            for seen in board.waiting()[:1]:
+                console.print(f"      first in the queue: {seen.name}: {why(seen)}", highlight=False, soft_wrap=True)
+
+    def _note(self) -> None:
+        self.most_devices = max(self.most_devices, self.board.devices_held())
+
+
+def manifest(gang: Gang) -> JsonObject:
+    """The TrainingJob of a gang; its simulated replicas end by themselves after the gang's run time."""
+    spec: JsonObject = {
+        "replicas": gang.replicas,
+        "devicesPerReplica": gang.devices,
+        "template": {
+            "metadata": {"annotations": {RUN_SECONDS: str(gang.run_s)}},
+            "spec": {"containers": [{"name": "trainer", "image": "registry.example/kalos:1"}]},
+        },
+    }
+    if gang.level is not None:
+        spec["topology"] = {"level": gang.level, "policy": "Required"}
+    return {"metadata": {"name": gang.name, "namespace": NAMESPACE}, "spec": spec}
+
+
+async def _create(client: ApiClient, gang: Gang) -> None:
+    await client.create(TRAINING_JOBS, manifest(gang), namespace=NAMESPACE, metadata_only=True)
+
+
+@contextlib.asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator["asyncio.Future[None]"]:
+    """Run endless work beside the body; the future yielded fails with the first that fails."""
+    tasks = [asyncio.create_task(w) for w in work]
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    for task in tasks:
+        task.add_done_callback(_reporting(failed))
+    try:
+        yield failed
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _reporting(failed: "asyncio.Future[None]") -> Callable[["asyncio.Task[None]"], None]:
+    def note(task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and not failed.done():
+            error = task.exception()
+            failed.set_exception(error or RuntimeError("a task that never ends has ended"))
+
+    return note

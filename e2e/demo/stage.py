@@ -1,0 +1,109 @@
+"""What has to stand before the first gang: control plane, CRDs, nodes, pool, namespace, and Berth as its own process.
+
+Everything is a child of this process and ends with it, however it ends (`e2e.ground.processes`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.ground import nodes
+from e2e.ground.api import Api, ApiError, JsonObject
+from e2e.ground.controlplane import ControlPlane
+from e2e.ground.model import ClusterModel, Place, Pool
+from e2e.ground.waiting import until
+from e2e.running import OperatorProcess
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "e2e" / "models" / "lingjun-h800.yaml"
+CRDS = ROOT / "crds"
+NAMESPACE = "kalos"
+PROFILE = "nvidia-h800"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """The simulated cluster as the demo draws and judges it: one pool, its levels widest first, its hosts in order."""
+
+    pool: Pool
+    hosts: tuple[Place, ...]
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Names of the levels, widest first."""
+        return tuple(level.name for level in self.pool.levels)
+
+    @property
+    def devices(self) -> int:
+        """Devices in all."""
+        return len(self.hosts) * self.pool.device.count
+
+    def sizes(self, depth: int) -> list[int]:
+        """Hosts of each domain at a level (0: the widest), largest first."""
+        return sorted(Counter(host.domains[depth] for host in self.hosts).values(), reverse=True)
+
+    def largest(self) -> dict[str, int]:
+        """Hosts of the largest domain by level, narrowest first."""
+        return {level: self.sizes(depth)[0] for depth, level in reversed(list(enumerate(self.levels)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What stands: the control plane, the hosts, and the operator."""
+
+    plane: ControlPlane
+    fabric: Fabric
+    operator: OperatorProcess
+
+
+@contextmanager
+def stage(say: Say) -> Iterator[Stage]:
+    """Set everything up, and take it down at the end. `say` is told of each step that begins."""
+    model = ClusterModel.load(MODEL)
+    fabric = Fabric(model.pools[0], tuple(model.places(model.pools[0])))
+    say("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK")
+    with ControlPlane() as plane:
+        say("installing Berth's CRDs")
+        install(plane)
+        say(f"adding {len(fabric.hosts)} hosts with {fabric.pool.device.count} devices each")
+        nodes.add(plane.api, model.manifests())
+        say("starting Berth")
+        plane.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        plane.api.create("/apis/berth.dev/v1alpha1/acceleratorpools", pool_manifest(fabric.pool))
+        with OperatorProcess(plane.kubeconfig, plane.directory) as operator:
+            until(lambda: _counted(plane.api, fabric), "the pool to count its nodes", timeout_s=30)
+            yield Stage(plane, fabric, operator)
+
+
+def install(plane: ControlPlane) -> None:
+    """Install the CRDs and wait until they are served."""
+    plane.kubectl("apply", "--server-side", "-f", str(CRDS))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+
+
+def pool_manifest(pool: Pool) -> JsonObject:
+    """An AcceleratorPool of the nodes of a simulated one."""
+    return {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "AcceleratorPool",
+        "metadata": {"name": pool.name},
+        "spec": {
+            "profile": PROFILE,
+            "nodeSelector": {"matchLabels": dict(pool.labels)},
+            "topology": [{"level": level.name, "nodeLabels": [level.label]} for level in pool.levels],
+        },
+    }
+
+
+def _counted(api: Api, fabric: Fabric) -> bool:
+    """Whether Berth reports the pool with all of its devices."""
+    try:
+        found = api.get(f"/apis/berth.dev/v1alpha1/acceleratorpools/{fabric.pool.name}")
+    except ApiError:
+        return False
+    devices = found.get("status", {}).get("devices", {})
+    return int(devices.get("total", 0)) == fabric.devices

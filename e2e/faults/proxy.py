@@ -1,0 +1,331 @@
+"""The proxy: plain HTTP on loopback in front, TLS with the administrator's certificate behind.
+
+It runs in a thread and an event loop of its own, so that tests stay plain code; its methods may be called from any
+thread. A call passes the rules in this order: the dead send nothing; refusals; holds; then, one write at a time while
+a crash is armed, crash before, the API server, crash after; then refusals and holds of answers. Watches pass line by
+line, and rules that come while one is open apply to it.
+"""
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import yaml
+from aiohttp import web
+from yarl import URL
+
+from e2e.faults.calls import Call, Match, parse
+from e2e.faults.rules import Crash, Duplication, Expiry, Hold, Moment, Refusal, Rule, Victim
+from e2e.faults.streams import EXPIRED, Stream, refused
+from e2e.ground.api import tls_context
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Rule)
+
+_START_S = 10.0
+_ORDER_S = 10.0
+_CLOSE_S = 0.5
+_LOST = (aiohttp.ClientError, TimeoutError, OSError)
+_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "date"})
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write that the API server was asked for, in order of its answers. ``code`` 0: it gave none."""
+
+    call: Call
+    code: int
+
+
+class FaultProxy:
+    """A proxy before the API server of ``kubeconfig`` (the administrator's, with its certificates in it).
+
+    ``directory`` gets the kubeconfig that leads to the proxy.
+    """
+
+    def __init__(self, kubeconfig: Path, directory: Path) -> None:
+        content = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
+        self._server = str(cluster["server"])
+        self._tls = tls_context(
+            base64.b64decode(cluster["certificate-authority-data"]),
+            base64.b64decode(user["client-certificate-data"]),
+            base64.b64decode(user["client-key-data"]),
+        )
+        directory.mkdir(parents=True, exist_ok=True)
+        self.kubeconfig = directory / "faults.kubeconfig"
+        self._rules: tuple[Rule, ...] = ()
+        self._writes: list[Write] = []
+        self._dead: tuple[Victim, int] | None = None
+        self._open: dict[int, tuple[web.BaseRequest, Call]] = {}
+        self._streams: set[Stream] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="faults", daemon=True)
+        self._closing = AsyncExitStack()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen on a free port, and write the kubeconfig that leads there."""
+        self._thread.start()
+        port = self._order(self._start(), _START_S)
+        self.kubeconfig.write_text(_kubeconfig(f"http://127.0.0.1:{port}"))
+
+    def stop(self) -> None:
+        """Cut everything and end."""
+        self.clear()
+        self._order(self._stop(), _START_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_S)
+        self._loop.close()
+
+    # What was written
+
+    def writes(self, on: Match | None = None) -> list[Write]:
+        """Writes that the API server was asked for since the start or the last ``forget``, dry runs left out."""
+        return [write for write in tuple(self._writes) if on is None or on(write.call)]
+
+    def forget(self) -> None:
+        """Count writes from here on."""
+        self._writes = []
+
+    # Faults
+
+    def crash(self, victim: Victim, *, on: Match, nth: int = 1, moment: Moment = Moment.BEFORE) -> Crash:
+        """Kill ``victim`` at the ``nth`` call of those chosen; they should be writes."""
+        return self._add(Crash(victim, on, nth=nth, moment=moment, lift=self._drop))
+
+    def refuse(
+        self,
+        on: Match,
+        *,
+        status: int,
+        retry_after: int | None = None,
+        times: int | None = None,
+        moment: Moment = Moment.BEFORE,
+    ) -> Refusal:
+        """Answer with ``status`` (0: cut the connection) in place of the API server, ``times`` times or for ever."""
+        return self._add(
+            Refusal(on, status=status, retry_after=retry_after, times=times, moment=moment, lift=self._drop)
+        )
+
+    def hold(self, on: Match, *, moment: Moment = Moment.BEFORE) -> Hold:
+        """Hold back calls, or the events of watches, until the rule is lifted."""
+
+        async def make() -> Hold:
+            return Hold(on, moment=moment, lift=self._drop)
+
+        return self._add(self._order(make()))
+
+    def duplicate(self, on: Match) -> Duplication:
+        """Tell every event of these watches twice."""
+        return self._add(Duplication(on, self._drop))
+
+    def expire(self, on: Match) -> Expiry:
+        """End open watches with an ERROR event of code 410, and refuse to go on from where they stood.
+
+        What a ``Hold`` of theirs has kept back is lost; lift it afterwards. Until the rule is lifted, each kind must
+        be listed before it can be watched again.
+        """
+        rule = self._add(Expiry(on, self._drop))
+        self._order(self._end(on, EXPIRED))
+        return rule
+
+    def cut(self, on: Match, *, half_line: bool = False) -> int:
+        """Break the connections of calls that are open now; how many. ``half_line``: in the middle of an event."""
+        return self._order(self._cut(on, half_line))
+
+    def clear(self) -> None:
+        """Lift all rules."""
+        for rule in self._rules:
+            rule.lift()
+
+    # Rules, from any thread
+
+    def _add(self, rule: R) -> R:
+        async def add() -> None:
+            self._rules = (*self._rules, rule)
+
+        self._order(add())
+        return rule
+
+    def _drop(self, rule: Rule) -> None:
+        async def drop() -> None:
+            self._rules = tuple(known for known in self._rules if known is not rule)
+            if isinstance(rule, Hold):
+                rule.open()
+
+        self._order(drop())
+
+    def _order(self, work: Coroutine[Any, Any, T], timeout_s: float = _ORDER_S) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+
+    # In the loop
+
+    async def _start(self) -> int:
+        self._one_write = asyncio.Lock()
+        self._session = await self._closing.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
+                timeout=aiohttp.ClientTimeout(total=None, connect=10),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        )
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_CLOSE_S)
+        await runner.setup()
+        self._closing.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
+    async def _stop(self) -> None:
+        await self._cut(lambda _: True, half_line=False)
+        await self._closing.aclose()
+
+    async def _cut(self, on: Match, half_line: bool) -> int:
+        chosen = [(request, call) for request, call in self._open.values() if on(call)]
+        await self._end(on, b'{"type":"MODIFIED","object":{"kind":' if half_line else b"", whole=False)
+        for request, call in chosen:
+            if call.verb != "watch":
+                _abort(request)
+        return len(chosen)
+
+    async def _end(self, on: Match, last: bytes, *, whole: bool = True) -> None:
+        for stream in [stream for stream in self._streams if on(stream.call)]:
+            await stream.end(last, whole=whole)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        call = parse(request.method, request.path, request.query, request.headers.get("Content-Type", ""))
+        self._open[id(request)] = request, call
+        try:
+            return await self._pass(request, call)
+        except _LOST:
+            return _abort(request)
+        finally:
+            del self._open[id(request)]
+
+    async def _pass(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        body = await request.read()
+        answer = self._refusal(request, call, Moment.BEFORE)
+        if answer is not None:
+            return answer
+        if call.verb == "watch":
+            return await self._watch(request, call)
+        await self._held(call, Moment.BEFORE)
+        if call.write and any(isinstance(rule, Crash) for rule in self._rules):
+            async with self._one_write:
+                answer = await self._forward_or_die(request, call, body)
+        elif self._is_dead():
+            return _abort(request)
+        else:
+            answer = await self._forward(request, call, body)
+        replaced = self._refusal(request, call, Moment.AFTER)
+        await self._held(call, Moment.AFTER)
+        return replaced or answer
+
+    async def _forward_or_die(self, request: web.BaseRequest, call: Call, body: bytes) -> web.StreamResponse:
+        """Forward a write unless a crash is due at it."""
+        if self._is_dead():
+            return _abort(request)
+        due = [rule for rule in self._rules if isinstance(rule, Crash) and rule.due(call)]
+        for crash in due:
+            if crash.moment is Moment.BEFORE:
+                self._dead = crash.strike(call)
+                return _abort(request)
+        answer = await self._forward(request, call, body)
+        for crash in due:
+            self._dead = crash.strike(call)
+            return _abort(request)
+        return answer
+
+    async def _forward(self, request: web.BaseRequest, call: Call, body: bytes) -> web.StreamResponse:
+        code = 0
+        try:
+            async with self._ask(request, body) as answer:
+                content = await answer.read()
+            code = answer.status
+        finally:
+            if call.write:
+                self._writes.append(Write(call, code))
+        return web.Response(status=code, body=content, headers=_passed(answer.headers))
+
+    async def _watch(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
+        if self._is_dead():
+            return _abort(request)
+        async with self._ask(request, b"") as answer:
+            response = web.StreamResponse(status=answer.status, headers=_passed(answer.headers))
+            await response.prepare(request)
+            stream = Stream(call, request, response)
+            self._streams.add(stream)
+            try:
+                await stream.relay(answer.content, lambda: self._rules)
+            finally:
+                self._streams.discard(stream)
+        return response
+
+    def _ask(self, request: web.BaseRequest, body: bytes) -> Any:
+        return self._session.request(
+            request.method,
+            URL(self._server + request.raw_path, encoded=True),
+            data=body or None,
+            headers={**_passed(request.headers), "Accept-Encoding": "identity"},
+            allow_redirects=False,
+        )
+
+    def _refusal(self, request: web.BaseRequest, call: Call, moment: Moment) -> web.StreamResponse | None:
+        """The answer in place of the API server's, if there is to be one."""
+        for rule in self._rules:
+            if isinstance(rule, Expiry) and moment is Moment.BEFORE and rule.refuses(call):
+                return refused(410)
+            if isinstance(rule, Refusal) and rule.applies(call, moment):
+                return refused(rule.status, rule.retry_after) if rule.status else _abort(request)
+        return None
+
+    async def _held(self, call: Call, moment: Moment) -> None:
+        for rule in self._rules:
+            if isinstance(rule, Hold):
+                await rule.passage(call, moment)
+
+    def _is_dead(self) -> bool:
+        """Whether whoever sends this was killed: what it had sent before is still on its way through the sockets."""
+        return self._dead is not None and self._dead[0].pid == self._dead[1]
+
+
+def _abort(request: web.BaseRequest) -> web.StreamResponse:
+    """Break the connection; what is returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _passed(headers: Any) -> dict[str, str]:
+    """Headers that are the two ends' business."""
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP}
+
+
+def _kubeconfig(server: str) -> str:
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "faults", "cluster": {"server": server}}],
+            "users": [{"name": "admin", "user": {}}],
+            "contexts": [{"name": "faults", "context": {"cluster": "faults", "user": "admin"}}],
+            "current-context": "faults",
+        }
+    )

@@ -1,0 +1,169 @@
+"""Who goes first, who may pass, and what the others are told."""
+
+import pytest
+
+from e2e.faults.calls import own_writes
+from e2e.faults.proxy import FaultProxy
+from e2e.ground.waiting import until
+from e2e.running import OperatorProcess
+from tests.integration.operating import QUICK
+from tests.integration.scene import POOLS, Scene
+
+pytestmark = pytest.mark.cluster
+pytest_plugins = ("tests.integration.operating",)
+
+
+def test_higher_priority_goes_first_then_earlier_submission(scene: Scene) -> None:
+    """When devices become free, the job of the higher class starts though it was submitted later."""
+    scene.cluster([2])
+    scene.add_class(f"{scene.pool}-high", 1000)
+    scene.submit("running", replicas=2)
+    scene.wait("running", "Running")
+    scene.submit("early", replicas=2)
+    scene.wait_pending("early", "InsufficientDevices")
+    scene.submit("urgent", replicas=2, priorityClassName=f"{scene.pool}-high")
+    scene.wait_pending("urgent", "InsufficientDevices")
+    assert scene.status("urgent")["priority"] == 1000
+
+    scene.edit("running", suspend=True)
+
+    scene.wait("urgent", "Running")
+    assert scene.wait_pending("early", "InsufficientDevices")["message"] == (
+        f"needs 2 nodes; 0 of 2 are free in pool {scene.pool}"
+    )
+    scene.edit("urgent", suspend=True)
+    scene.wait("early", "Running")
+
+
+def test_a_job_of_an_unknown_class_waits_until_the_class_is_there(scene: Scene) -> None:
+    """The job names the class that is missing; it starts, with the class's value, as soon as somebody creates it."""
+    scene.cluster([1])
+    name = f"{scene.pool}-late"
+    scene.submit("train", priorityClassName=name)
+    assert scene.wait_pending("train", "UnknownPriorityClass")["message"] == (
+        f"spec.priorityClassName: there is no PriorityClass {name}; create it, or name one that exists"
+    )
+
+    scene.add_class(name, 7)
+
+    assert scene.wait("train", "Running")["priority"] == 7
+
+
+def test_a_smaller_job_passes_one_that_does_not_fit(scene: Scene) -> None:
+    """A gang that waits for room keeps nobody waiting who fits beside it."""
+    scene.cluster([3])
+    scene.submit("running", replicas=2)
+    scene.wait("running", "Running")
+    scene.submit("large", replicas=2)
+    scene.wait_pending("large", "InsufficientDevices")
+
+    scene.submit("small", replicas=1)
+
+    scene.wait("small", "Running")
+    assert scene.status("large")["state"] == "Pending"
+
+
+def test_a_required_level_blocks_and_preferred_would_start_at_once(scene: Scene) -> None:
+    """One node is free in each leaf; the pair is told so, and starts when its policy becomes Preferred."""
+    scene.cluster([2, 2])
+    scene.foreign_pod("left", scene.nodes[0], 8)
+    scene.foreign_pod("right", scene.nodes[2], 8)
+    scene.submit("pair", replicas=2, topology={"level": "leaf"})
+
+    pending = scene.wait_pending("pair", "TopologyBlocked")
+
+    assert pending["message"] == ("needs 2 free nodes under one leaf; the most free is 1 under spine-1/leaf-11 (of 2)")
+    assert pending["nearest"] == [
+        "topology.policy Preferred: could start now over 2 leaves",
+        "replicas 1: could start now on node " + scene.nodes[1],
+    ]
+    scene.edit("pair", topology={"level": "leaf", "policy": "Preferred"})
+    scene.wait("pair", "Running")
+    assert scene.condition("pair", "Placed") == (
+        "True",
+        "Scattered",
+        f"2 replicas on 2 nodes over 2 leaves under spine-1 of pool {scene.pool}",
+    )
+
+
+def test_a_job_for_a_pool_that_is_not_there_starts_when_the_pool_is_created(scene: Scene) -> None:
+    """The job names the pool that is missing; nothing but creating it is needed."""
+    scene.cluster([2], pool=False)
+    scene.submit("train", replicas=2)
+    reasons = ("NoPool", "UnknownPool")
+    told = scene.wait_for("train", lambda s: s.get("pending", {}).get("reason") in reasons, "to miss its pool")
+    if told["pending"]["reason"] == "UnknownPool":
+        assert f"no AcceleratorPool is called {scene.pool} (spec.pools); there is " in told["pending"]["message"]
+
+    scene.add_pool()
+
+    scene.wait("train", "Running")
+
+
+def test_a_pool_of_an_unknown_profile_is_told_on_pool_and_job(scene: Scene) -> None:
+    """The pool is not Ready and says which profiles are near; its jobs say the same; corrected, they start."""
+    scene.cluster([2], pool=False)
+    scene.add_pool(profile="nvidia-h80")
+    scene.submit("train", replicas=2)
+    text = (
+        "spec.profile: there is no profile nvidia-h80 in the catalogue; did you mean nvidia-h800 or nvidia-h20 or "
+        "nvidia-h200? A device that it lacks can be written out under spec.accelerator"
+    )
+
+    assert scene.wait_pending("train", "PoolNotReady")["message"] == f"pool {scene.pool} cannot be used: {text}"
+
+    conditions = scene.api.get(f"{POOLS}/{scene.pool}")["status"]["conditions"]
+    (ready,) = [c for c in conditions if c["type"] == "Ready"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "UnknownProfile", text)
+    scene.api.patch(f"{POOLS}/{scene.pool}", {"spec": {"profile": "nvidia-h800"}})
+    scene.wait("train", "Running")
+
+
+def test_a_pool_counts_its_nodes_and_devices(scene: Scene) -> None:
+    """Status of a pool: what it has, what is free, used and out of reach, and the largest free piece of each level."""
+    scene.cluster([2, 2], [2])
+    scene.submit("train", replicas=2)
+    scene.wait("train", "Running")
+    path = f"{POOLS}/{scene.pool}"
+
+    until(lambda: scene.api.get(path)["status"]["devices"]["used"] == 16, "the pool to count the gang", timeout_s=10)
+
+    status = scene.api.get(path)["status"]
+    assert status["resourceName"] == "nvidia.com/gpu"
+    assert status["nodes"] == {"total": 6, "ready": 6}
+    assert status["devices"] == {"total": 48, "free": 32, "used": 16, "unavailable": 0}
+    assert status["levels"] == [
+        {"level": "spine", "domains": 2, "largestFree": 32},
+        {"level": "leaf", "domains": 3, "largestFree": 16},
+    ]
+
+
+def test_an_observer_writes_no_pod_and_says_what_it_would_do(
+    scene: Scene, operator: OperatorProcess, proxy: FaultProxy
+) -> None:
+    """Mode Observe decides and reports; switched to Active, the same job starts."""
+    operator.stop()
+    operator.configure({**QUICK, "mode": "Observe"})
+    try:
+        operator.start()
+        scene.cluster([2])
+        proxy.forget()
+        scene.submit("train", replicas=2)
+
+        pending = scene.wait_pending("train", "Observing")
+
+        assert pending["message"] == (
+            f"would start now: 2 replicas on 2 nodes under spine-1/leaf-11 of pool {scene.pool}; "
+            "Berth only observes (mode Observe)"
+        )
+        scene.submit("too-large", replicas=3)
+        scene.wait_pending("too-large", "TooLarge")
+        assert {str(write.call) for write in proxy.writes(own_writes)} == {
+            f"apply trainingjobs/status {scene.namespace}/{name}" for name in ("train", "too-large")
+        }
+        assert scene.pods() == {}
+    finally:
+        operator.stop()
+        operator.configure(QUICK)
+        operator.start()
+    scene.wait("train", "Running")
