@@ -45,12 +45,13 @@ check: $(SETUP) ## Formatting, lint, types, layers, dependencies, drift of gener
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m berth.api.crd --check crds
-	$(BIN)/python -m berth.api.reference --check docs/reference
+	@$(MAKE) --no-print-directory generate CHECK=--check
 
 generate: $(SETUP) ## Write the CRDs and the reference anew
-	$(BIN)/python -m berth.api.crd crds
-	$(BIN)/python -m berth.api.reference docs/reference
+	$(BIN)/python -m berth.api.crd $(CHECK) crds
+	$(BIN)/python -m berth.api.reference $(CHECK) docs/reference
+	$(BIN)/python -m berth.accel.reference $(CHECK) docs/reference
+	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
 
 format: $(SETUP) ## Format the code
 	$(BIN)/ruff format operator e2e tests

@@ -7,7 +7,6 @@ with nodes, network and namespace of its own, so that jobs of one test never com
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +14,9 @@ from e2e.faults.proxy import FaultProxy
 from e2e.ground.api import Api, JsonObject
 from e2e.ground.controlplane import ControlPlane
 from e2e.running import OperatorProcess
-from tests.integration.scene import Scene
-
-ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"reportSeconds": 0.2, "poolReportSeconds": 0.2, "refusedSeconds": 1}
-"""Settings that make a test wait less; what is waited for stays the same."""
+from tests.integration.scene import QUICK, Scene, install
 
 _scenes = itertools.count(1)
-
-
-def install(plane: ControlPlane) -> None:
-    """Install the CRDs of this work tree and wait until they are served."""
-    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
 
 
 @pytest.fixture(scope="session")

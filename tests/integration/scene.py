@@ -3,15 +3,20 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from berth.api.folding import unfold
 from berth.api.names import LABEL_ATTEMPT, LABEL_JOB, LABEL_REPLICA
 from e2e.ground import nodes, stages
 from e2e.ground.api import Api, ApiError, JsonObject
+from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
 
 GPU = "nvidia.com/gpu"
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = {"reportSeconds": 0.2, "poolReportSeconds": 0.2, "refusedSeconds": 1}
+"""Settings of the operator that make a test wait less; what is waited for stays the same."""
 POOLS = "/apis/berth.dev/v1alpha1/acceleratorpools"
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
@@ -20,6 +25,12 @@ _NOT_FOUND = 404
 _WAIT_S = 15.0
 _COLLECTED_S = 45.0
 """The garbage collector learns of a new kind half a minute after its CRD was installed."""
+
+
+def install(plane: ControlPlane) -> None:
+    """Install the CRDs of this work tree and wait until they are served."""
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
 
 
 class Scene:

@@ -6,8 +6,7 @@ from e2e.faults.calls import own_writes
 from e2e.faults.proxy import FaultProxy
 from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
-from tests.integration.operating import QUICK
-from tests.integration.scene import POOLS, Scene
+from tests.integration.scene import GPU, POOLS, QUICK, Scene
 
 pytestmark = pytest.mark.cluster
 pytest_plugins = ("tests.integration.operating",)
@@ -29,7 +28,7 @@ def test_higher_priority_goes_first_then_earlier_submission(scene: Scene) -> Non
 
     scene.wait("urgent", "Running")
     assert scene.wait_pending("early", "InsufficientDevices")["message"] == (
-        f"needs 2 nodes; 0 of 2 are free in pool {scene.pool}"
+        f"needs 2 nodes; 0 of 2 are free in pool {scene.pool} (2 of 2 nodes: 0 of 8 {GPU} free)"
     )
     scene.edit("urgent", suspend=True)
     scene.wait("early", "Running")

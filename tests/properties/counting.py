@@ -6,12 +6,11 @@ plain copies of nodes and usage and nothing else.
 
 from dataclasses import dataclass, replace
 
-from hypothesis import strategies as st
-
 from berth.core.model import Demand
 from berth.core.slots import Ledger, SlotIndex
 from tests.properties import referee
-from tests.properties.fleets import ZONE, Fleet, demands, fleets
+from tests.properties.dice import Dice, rolled
+from tests.properties.fleets import ZONE, Fleet, roll_demand, roll_fleet
 from tests.properties.law import Room
 
 Step = tuple[str, int, int, int]
@@ -29,14 +28,14 @@ class Programme:
     steps: tuple[Step, ...]
 
 
-@st.composite
-def programmes(draw: st.DrawFn) -> Programme:
+def roll_programme(dice: Dice) -> Programme:
     """Any programme over a fleet that is not empty."""
-    steps = st.tuples(st.sampled_from(_MOVES), st.integers(0, 3), st.integers(0, 7), st.integers(0, 35))
     return Programme(
-        fleet=draw(fleets(most=6, least=1)),
-        demands=tuple(draw(st.lists(demands(), min_size=1, max_size=2))),
-        steps=tuple(draw(st.lists(steps, min_size=4, max_size=12))),
+        fleet=roll_fleet(dice, least=1, most=6),
+        demands=tuple(roll_demand(dice) for _ in range(dice.between(1, 2))),
+        steps=tuple(
+            (dice.pick(_MOVES), dice.below(4), dice.below(8), dice.below(36)) for _ in range(dice.between(0, 12))
+        ),
     )
 
 
@@ -102,7 +101,7 @@ class Family:
             used[position][resource] = used[position].get(resource, 0) + amount * replicas
 
 
-COUNTING = Room("counting", Ledger, programmes(), tries=220)
+COUNTING = Room("counting", Ledger, rolled(roll_programme, 96), tries=400)
 
 
 @COUNTING.law
@@ -145,7 +144,7 @@ def nodes_kept_out_are_counted_by_why(thing: type[Ledger], programme: Programme)
             assert barred["cordoned"] == sum(1 for node in nodes if node.ready and node.cordoned)
 
 
-LOOKING_UP = Room("looking up", SlotIndex, programmes(), tries=120)
+LOOKING_UP = Room("looking up", SlotIndex, rolled(roll_programme, 48), tries=120)
 
 
 def _index(kind: type[SlotIndex], programme: Programme) -> tuple[SlotIndex, list[dict[int, int]]]:

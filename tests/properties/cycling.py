@@ -8,14 +8,15 @@ from berth.core.cycle import Snapshot, cycle
 from berth.core.model import Job, JobKey, Mode
 from berth.core.plan import Decision, Plan, Verb
 from tests.properties import referee
+from tests.properties.dice import rolled
 from tests.properties.fleets import Fleet
 from tests.properties.law import Room
 from tests.properties.referee import Path, State
-from tests.properties.situations import NOW, Situation, shape_of, situations
+from tests.properties.situations import NOW, Situation, roll_situation, shape_of
 
 Cycle = Callable[[Snapshot, int], Plan]
 
-CYCLING = Room("a cycle", cycle, situations(), tries=250)
+CYCLING = Room("a cycle", cycle, rolled(roll_situation, 128), tries=200)
 
 
 def _by_key(plan: Plan) -> dict[JobKey, Decision]:

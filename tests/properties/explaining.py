@@ -7,14 +7,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hypothesis import strategies as st
-
 from berth.core.admission import Pool, find, refusal
 from berth.core.explain import domain_name
 from berth.core.model import Gang, Policy
 from berth.core.plan import Pending, Reason
 from tests.properties import referee
-from tests.properties.fleets import NPU, Fleet, fleets, gangs
+from tests.properties.dice import Dice, rolled
+from tests.properties.fleets import NPU, Fleet, roll_fleet, roll_gang
 from tests.properties.law import Room
 from tests.properties.referee import State
 from tests.properties.situations import POOLS
@@ -43,27 +42,26 @@ class Case:
         return [fleet for fleet in self.fleets if not self.gang.pools or fleet.name in self.gang.pools]
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
+def roll_case(dice: Dice) -> Case:
     """None to two fleets, some of them unusable, and a gang that is rather too large."""
-    chosen = [draw(fleets("h800", most=10, least=2, whole_nodes=draw(st.booleans())))]
-    if draw(st.booleans()):
-        chosen.append(draw(fleets("a910", NPU, most=6)))
-    oddity = draw(st.sampled_from(("", "", "", "", "", "", "problem", "sizes", "no pool")))
+    chosen = [roll_fleet(dice, "h800", least=2, most=10, whole_nodes=dice.flip())]
+    if dice.below(3) == 0:
+        chosen.append(roll_fleet(dice, "a910", NPU, most=6))
+    oddity = dice.pick(("", "", "", "", "", "", "problem", "sizes", "no pool"))
     if oddity == "problem":
         chosen[0] = replace(chosen[0], problem="no node matches its selector")
     if oddity == "sizes":
         chosen[-1] = replace(chosen[-1], sizes=(4, 8))
-    gang = draw(gangs(POOLS))
-    if draw(st.booleans()):  # one that would find room if it were less particular
-        level = draw(st.sampled_from((*chosen[0].levels, "node")))
-        gang = replace(gang, level=level, policy=Policy.REQUIRED, replicas=draw(st.integers(2, 5)))
+    asked = roll_gang(dice, POOLS)
+    if dice.flip():  # one that would find room if it were less particular
+        level = dice.pick((*chosen[0].levels, "node"))
+        asked = replace(asked, level=level, policy=Policy.REQUIRED, replicas=dice.between(2, 5))
     else:
-        gang = replace(gang, replicas=gang.replicas + draw(st.integers(0, 4)))
-    return Case(() if oddity == "no pool" else tuple(chosen), gang)
+        asked = replace(asked, replicas=asked.replicas + dice.below(5))
+    return Case(() if oddity == "no pool" else tuple(chosen), asked)
 
 
-EXPLAINING = Room("explaining", refusal, cases(), tries=300)
+EXPLAINING = Room("explaining", refusal, rolled(roll_case, 80), tries=400)
 
 
 def _reason(case: Case, fleet: Fleet) -> Reason:

@@ -1,19 +1,16 @@
-"""Random fleets, gangs and jobs: small, because a bug that needs twenty nodes shows on six, and odd, because bugs live
-where nodes are half taken, names repeat and levels are missing.
-
-Everything is drawn as a few small integers and read off them, which makes examples quick to draw and to shrink.
+"""Random fleets and gangs: small, because a bug that needs twenty nodes shows on six, and odd, because bugs live where
+nodes are half taken, names repeat and levels are missing.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-from hypothesis import strategies as st
 
 from berth.core.admission import Pool
 from berth.core.model import Demand, Gang, Node, Policy, Taint
 from berth.core.slots import Ledger, SlotIndex
 from berth.core.topology import Tree
 from tests.builders import GPU, node, tolerates
+from tests.properties.dice import Dice
 
 NPU = "huawei.com/Ascend910"
 LEVELS = ("spine", "leaf", "rack")
@@ -74,21 +71,22 @@ def _node(
     return made, {resource: used, "cpu": 4_000 * used, "pods": used} if used else {}
 
 
-@st.composite
-def fleets(
-    draw: st.DrawFn,
+def roll_fleet(
+    dice: Dice,
     name: str = "h800",
     resource: str = GPU,
-    most: int = 12,
+    *,
     least: int = 0,
+    most: int = 12,
     whole_nodes: bool = False,
 ) -> Fleet:
-    """A fleet of up to `most` nodes under up to three levels; with `whole_nodes` each is free, taken or out."""
-    levels = draw(st.integers(0, 3))
-    taken = st.sampled_from((8, 9, 9)) if whole_nodes else st.integers(0, 12)
-    codes = st.tuples(st.integers(0, 7), taken, st.integers(0, 9 if whole_nodes else 11))
-    drawn = draw(st.lists(codes, min_size=least, max_size=most))
-    pairs = [_node(name, resource, number, levels, code) for number, code in enumerate(drawn)]
+    """A fleet under up to three levels; with `whole_nodes` each node is free, taken or out."""
+    levels = dice.below(4)
+    pairs = []
+    for number in range(dice.between(least, most)):
+        taken = dice.pick((9, 9, 8)) if whole_nodes else dice.below(13)
+        code = (dice.below(8), taken, dice.below(10 if whole_nodes else 12))
+        pairs.append(_node(name, resource, number, levels, code))
     return Fleet(
         name=name,
         resource=resource,
@@ -98,24 +96,22 @@ def fleets(
     )
 
 
-@st.composite
-def demands(draw: st.DrawFn, resource: str = GPU) -> Demand:
-    """What one replica of some gang needs."""
-    return draw(gangs()).demand(resource)
-
-
-@st.composite
-def gangs(draw: st.DrawFn, pools: tuple[tuple[str, ...], ...] = ((),), most: int = 10) -> Gang:
+def roll_gang(dice: Dice, pools: tuple[tuple[str, ...], ...] = ((),), most: int = 10) -> Gang:
     """A gang, most of them plain."""
-    oddity = draw(st.integers(0, 9))
-    level = draw(st.sampled_from((None, "spine", "leaf", "rack", "node")))
+    oddity = dice.below(10)
+    level = dice.pick((None, "spine", "leaf", "rack", "node"))
     return Gang(
-        replicas=draw(st.integers(1, most)),
-        devices=draw(st.sampled_from((8, 8, 4, 2, 1))),
-        pools=draw(st.sampled_from(pools)),
+        replicas=dice.between(1, most),
+        devices=dice.pick((8, 8, 4, 2, 1)),
+        pools=dice.pick(pools),
         level=level,
-        policy=draw(st.sampled_from((Policy.REQUIRED, Policy.PREFERRED))) if level else Policy.PREFERRED,
-        requests=(("cpu", 16_000),) if oddity == 0 else (),
-        selector=((ZONE, "a"),) if oddity == 1 else (),
-        tolerations=(tolerates("team", "infra"),) if oddity == 2 else (),
+        policy=dice.pick((Policy.REQUIRED, Policy.PREFERRED)) if level else Policy.PREFERRED,
+        requests=(("cpu", 16_000),) if oddity == 9 else (),
+        selector=((ZONE, "a"),) if oddity == 8 else (),
+        tolerations=(tolerates("team", "infra"),) if oddity == 7 else (),
     )
+
+
+def roll_demand(dice: Dice) -> Demand:
+    """What one replica of some gang needs."""
+    return roll_gang(dice).demand(GPU)

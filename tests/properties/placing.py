@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hypothesis import strategies as st
-
 from berth.core.model import Demand
 from berth.core.placement import Fit, place
 from berth.core.slots import SlotIndex
 from tests.properties import referee
-from tests.properties.fleets import Fleet, demands, fleets
+from tests.properties.dice import Dice, rolled
+from tests.properties.fleets import Fleet, roll_demand, roll_fleet
 from tests.properties.law import Room
 from tests.properties.referee import Path
 
@@ -58,15 +57,14 @@ def _path(index: SlotIndex, level: int, domain: int) -> Path:
     return tuple(names)
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
+def roll_case(dice: Dice) -> Case:
     """Any fleet, any gang."""
-    fleet = draw(fleets(least=draw(st.sampled_from((0, 4, 8))), most=13, whole_nodes=draw(st.booleans())))
-    widest = draw(st.integers(0, len(fleet.levels) + 1)) if draw(st.booleans()) else 0
-    return Case(fleet, draw(demands()), draw(st.integers(1, 10)), widest)
+    made = roll_fleet(dice, least=dice.pick((0, 4, 8)), most=13, whole_nodes=dice.flip())
+    widest = dice.between(0, len(made.levels) + 1) if dice.flip() else 0
+    return Case(made, roll_demand(dice), dice.between(1, 10), widest)
 
 
-PLACING = Room("placing", place, cases(), tries=300)
+PLACING = Room("placing", place, rolled(roll_case, 64), tries=400)
 
 
 def _placed(thing: Place, case: Case) -> tuple[Found | None, dict[Path, int]]:

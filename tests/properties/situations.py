@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hypothesis import strategies as st
-
 from berth.core.cycle import Snapshot
 from berth.core.model import Attempt, Cause, Gang, Job, Mode, Phase
 from tests.builders import JobBuilder, a_job, a_pod
-from tests.properties.fleets import NPU, Fleet, fleets, gangs
+from tests.properties.dice import Dice
+from tests.properties.fleets import NPU, Fleet, roll_fleet, roll_gang
 
 NOW = 1_000
 POOLS: tuple[tuple[str, ...], ...] = ((), (), ("h800",), ("a910", "h800"), ("h800", "gone"))
@@ -75,26 +74,24 @@ STAGES = (
 )
 
 
-@st.composite
-def situations(draw: st.DrawFn, stages: tuple[str, ...] = STAGES, most_jobs: int = 7) -> Situation:
+def roll_situation(dice: Dice) -> Situation:
     """Any situation: up to two pools, few shapes of gangs so that equals meet."""
-    chosen = [draw(fleets("h800", most=8, least=2, whole_nodes=True))]
-    if draw(st.booleans()):
-        chosen.append(draw(fleets("a910", NPU, most=6)))
-    palette = draw(st.lists(gangs(POOLS, most=6), min_size=1, max_size=3))
-    codes = st.tuples(st.sampled_from(stages), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2))
-    jobs, names = [], {}
-    for number, (stage, shape, priority, submitted) in enumerate(draw(st.lists(codes, min_size=2, max_size=most_jobs))):
-        builder = a_job(f"job-{number}", palette[shape % len(palette)]).but(priority=priority, submitted=submitted)
-        jobs.append(_staged(builder, stage).built)
-        names[f"job-{number}"] = stage
-    touched = draw(st.integers(0, 127))
+    chosen = [roll_fleet(dice, least=2, most=8, whole_nodes=True)]
+    if dice.flip():
+        chosen.append(roll_fleet(dice, "a910", NPU, most=6))
+    palette = [roll_gang(dice, POOLS, most=6) for _ in range(dice.between(1, 3))]
+    jobs, stages = [], {}
+    for number in range(dice.between(2, 7)):
+        name = f"job-{number}"
+        builder = a_job(name, dice.pick(palette)).but(priority=dice.below(3), submitted=dice.below(3))
+        stages[name] = dice.pick(STAGES)
+        jobs.append(_staged(builder, stages[name]).built)
     return Situation(
         fleets=tuple(chosen),
         jobs=tuple(jobs),
-        stages=names,
-        touched=tuple(number for number in range(len(jobs)) if touched >> number & 1),
-        seed=draw(st.integers(0, 9)),
+        stages=stages,
+        touched=tuple(number for number in range(len(jobs)) if dice.flip()),
+        seed=dice.below(10),
     )
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from hypothesis import strategies as st
-
 from berth.core.cycle import cycle
 from berth.core.model import Gang, Policy
 from tests.builders import GPU
 from tests.properties import referee
-from tests.properties.fleets import Fleet, fleets
+from tests.properties.dice import Dice, rolled
+from tests.properties.fleets import Fleet, roll_fleet
 from tests.properties.law import Room
 from tests.properties.world import Cycle, World
 
@@ -60,6 +59,22 @@ _SELDOM: dict[str, Happen] = {
 }
 
 
+def roll_stream(dice: Dice) -> Stream:
+    """Any stream over an empty fleet of whole nodes, of gangs that would fit into it."""
+    made = roll_fleet(dice, least=2, most=6, whole_nodes=True)
+    plain = tuple(replace(node, cordoned=False, ready=True, taints=()) for node in made.nodes)
+    made = replace(made, nodes=plain, used={node.name: {} for node in plain})
+    gangs = []
+    for _ in range(dice.between(1, 3)):
+        level = dice.pick((None, *made.levels))
+        policy = Policy.REQUIRED if level else Policy.PREFERRED
+        gang = Gang(dice.between(1, 4), dice.pick((8, 8, 4)), level=level, policy=policy)
+        gangs.append(replace(gang, replicas=min(gang.replicas, _most(made, gang))))
+    kinds = [*_OFTEN, *_OFTEN, *_OFTEN, *_OFTEN, *_SELDOM, "submit", "edit shape"]
+    moves = [(dice.pick(kinds), dice.below(6), dice.below(6)) for _ in range(dice.between(10, 50))]
+    return Stream(made, tuple(gangs), (("submit", 0, 1), ("submit", 1, 2), *moves))
+
+
 def _happen(world: World, stream: Stream, move: Move) -> None:
     kind, which, number = move
     gang = stream.gangs[number % len(stream.gangs)]
@@ -69,22 +84,6 @@ def _happen(world: World, stream: Stream, move: Move) -> None:
         world.change(which, gang=gang)
     else:
         (_OFTEN.get(kind) or _SELDOM[kind])(world, which, number)
-
-
-@st.composite
-def streams(draw: st.DrawFn) -> Stream:
-    """Any stream over an empty fleet of whole nodes, of gangs that would fit into it."""
-    fleet = draw(fleets(most=6, least=2, whole_nodes=True))
-    plain = tuple(replace(node, cordoned=False, ready=True, taints=()) for node in fleet.nodes)
-    fleet = replace(fleet, nodes=plain, used={node.name: {} for node in plain})
-    shapes = st.tuples(st.integers(1, 4), st.sampled_from((8, 8, 4)), st.sampled_from((None, *fleet.levels)))
-    gangs = []
-    for replicas, devices, level in draw(st.lists(shapes, min_size=1, max_size=3)):
-        gang = Gang(replicas, devices, level=level, policy=Policy.REQUIRED if level else Policy.PREFERRED)
-        gangs.append(replace(gang, replicas=min(replicas, _most(fleet, gang))))
-    kinds = st.sampled_from([*_OFTEN, *_OFTEN, *_OFTEN, *_OFTEN, "submit", "edit shape", *_SELDOM])
-    moves = st.lists(st.tuples(kinds, st.integers(0, 5), st.integers(0, 5)), min_size=20, max_size=50)
-    return Stream(fleet, tuple(gangs), (("submit", 0, 1), ("submit", 1, 2), *draw(moves)))
 
 
 def _most(fleet: Fleet, gang: Gang) -> int:
@@ -110,7 +109,7 @@ def _assert_no(law: str, world: World) -> None:
     assert not found, "; ".join(found)
 
 
-STREAMING = Room("a stream", cycle, streams(), tries=60)
+STREAMING = Room("a stream", cycle, rolled(roll_stream, 200), tries=250)
 
 
 @STREAMING.law

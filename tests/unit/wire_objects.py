@@ -193,9 +193,7 @@ def pod_object(
 
 def own_pod(name: str = "train-1-0", **facts: Any) -> OwnPod:
     """The same, projected."""
-    found = project.own_pod(pod_object(name, **facts))
-    assert found is not None
-    return found
+    return project.own_pod(pod_object(name, **facts))
 
 
 def foreign_pod(name: str, node: str, devices: int = 8, *, uid: str = "", version: int = 1) -> ForeignPod:

@@ -11,15 +11,11 @@ from typing import Any
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
+from berth.cluster.project import pod_name
 
 
 class TemplateError(ValueError):
     """A template that cannot be made a replica of; the sentence names field, value and remedy."""
-
-
-def pod_name(job: str, attempt: int, rank: int) -> str:
-    """`<job>-<attempt>-<rank>`: also the host name of the replica."""
-    return f"{job}-{attempt}-{rank}"
 
 
 def service_name(job: str, attempt: int) -> str:

@@ -57,11 +57,12 @@ def _ready(members: Members, counted: Census) -> tuple[str, str, str, str]:
     if facts.problem is not None:
         return ("Ready", "False", *facts.problem)
     if not counted.nodes and not members.unplaced:
-        return ("Ready", "False", "NoNodes", "spec.nodeSelector selects no node; compare it with the nodes' labels")
+        return ("Ready", "False", "NoNodes", "spec.nodeSelector selects no node; compare it with their labels")
     if not counted.total:
         text = f"no node has {facts.resource}; is the device plugin running, and is the resource's name right?"
         return ("Ready", "False", "NoDevices", text)
-    return ("Ready", "True", "Ready", f"{count(counted.total, 'device')} on {count(counted.nodes, 'node')}")
+    widths = [count(level.domains, level.level) for level in counted.levels]
+    return ("Ready", "True", "Ready", ", ".join(widths))
 
 
 def _complete(members: Members) -> tuple[str, str, str, str]:

@@ -4,6 +4,7 @@ A 10,000-pod cluster as decoded JSON is a gigabyte; projected it is a few megaby
 visible in one file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from berth.core.model import Node, Phase, Pod, Taint
 
 _TAIL = 600
 """Characters of a replica's last words that are kept: a status has many jobs' worth of them."""
+_REPLICA = re.compile(r"(.+)-([1-9][0-9]*)-(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,13 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class OwnPod:
-    """A pod that Berth made."""
+    """A pod that Berth made.
+
+    `job` is the name of the job as the pod's name has it; empty, with attempt 0 and rank -1, if it has none.
+    """
 
     namespace: str
+    job: str
     job_uid: str
     pod: Pod
     requests: Requests
@@ -82,20 +88,27 @@ def foreign_pod(obj: dict[str, Any]) -> ForeignPod | None:
     return ForeignPod(obj["metadata"]["uid"], on, of_pod(obj["spec"]), version(obj))
 
 
-def own_pod(obj: dict[str, Any]) -> OwnPod | None:
-    """Project a pod of Berth's; None if its labels were tampered with so that it belongs to nothing."""
+def pod_name(job: str, attempt: int, rank: int) -> str:
+    """`<job>-<attempt>-<rank>`: also the host name of the replica."""
+    return f"{job}-{attempt}-{rank}"
+
+
+def own_pod(obj: dict[str, Any]) -> OwnPod:
+    """Project a pod of Berth's.
+
+    Job, attempt and rank are read from its name, which nobody can change, and not from its labels, which anybody may
+    who may edit pods. A pod that wears Berth's labels under another name is nobody's, and takes what it takes.
+    """
     metadata = obj["metadata"]
-    labels = metadata.get("labels") or {}
-    try:
-        attempt, rank = int(labels[names.LABEL_ATTEMPT]), int(labels[names.LABEL_REPLICA])
-    except (KeyError, ValueError):
-        return None
+    name = _REPLICA.fullmatch(metadata["name"])
+    job, attempt, rank = (name[1], int(name[2]), int(name[3])) if name else ("", 0, -1)
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     end = _end(status)
     return OwnPod(
         namespace=metadata["namespace"],
-        job_uid=labels[names.LABEL_JOB_UID],
+        job=job,
+        job_uid=(metadata.get("labels") or {}).get(names.LABEL_JOB_UID, ""),
         pod=Pod(
             name=metadata["name"],
             uid=metadata["uid"],
@@ -128,10 +141,13 @@ class _End:
 
 
 def _end(status: dict[str, Any]) -> _End:
-    """How a pod ended: the first of its containers to fail, else what the pod itself says."""
+    """How a pod ended: the first of its containers to fail, else what the pod itself says.
+
+    Of failures within one second, that of a container comes before that of a sidecar: it is what stopped the sidecar.
+    """
     ended = [
         end
-        for kind in ("initContainerStatuses", "containerStatuses")
+        for kind in ("containerStatuses", "initContainerStatuses")
         for container in status.get(kind) or ()
         if (end := (container.get("state") or {}).get("terminated"))
     ]

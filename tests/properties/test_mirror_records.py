@@ -1,0 +1,156 @@
+"""What is written into a status is what is read from it, whatever it was; a status stays small, whatever the job."""
+
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from berth.api.job_status import JobStatus
+from berth.cluster import records
+from berth.core import explain
+from berth.core.model import (
+    Attempt,
+    Cause,
+    Ending,
+    FirstFailure,
+    Gang,
+    Job,
+    JobKey,
+    Outcome,
+    Placement,
+    Record,
+    widest_first,
+)
+from berth.core.plan import Pending, Reason, Report
+
+TIMES = st.integers(0, 2**33)
+TEXTS = st.text(max_size=80)
+NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
+HOSTS = st.one_of(
+    st.integers(0, 9999).map(lambda n: f"h800-{n:04d}"),
+    st.tuples(st.integers(0, 30), st.integers(0, 99)).map(lambda n: f"gpu-r{n[0]}-n{n[1]}.dc1.example"),
+    NAMES,
+)
+FAILURES = st.builds(
+    FirstFailure,
+    replica=st.integers(0, 4999),
+    node=HOSTS | st.just(""),
+    exit_code=st.none() | st.integers(0, 255),
+    message=TEXTS,
+)
+PLACEMENTS = st.builds(
+    Placement,
+    pool=NAMES,
+    domain=TEXTS,
+    level=NAMES,
+    spans=st.dictionaries(NAMES | st.just("node"), st.integers(1, 5000), min_size=1, max_size=6).map(widest_first),
+    nodes=st.lists(HOSTS, min_size=1, max_size=40).map(tuple),
+    generation=st.integers(1, 2**40),
+    admitted_at=TIMES,
+    pods_created=st.booleans(),
+)
+ENDINGS = st.builds(Ending, cause=st.sampled_from(Cause), at=TIMES, message=TEXTS, first_failure=st.none() | FAILURES)
+ATTEMPTS = st.builds(
+    Attempt,
+    attempt=st.integers(1, 10**6),
+    started=TIMES,
+    ended=TIMES,
+    cause=st.sampled_from(Cause).map(str),
+    first_failure=st.none() | FAILURES,
+)
+OUTCOMES = st.builds(Outcome, succeeded=st.booleans(), at=TIMES, message=TEXTS)
+
+
+@st.composite
+def record_pairs(draw: st.DrawFn) -> tuple[Record, Report]:
+    """A record that a job may have, and the report that is told with it."""
+    if draw(st.integers(0, 9)) == 0:
+        return Record(), explain.waiting(_job(Record()), Pending(Reason.NO_POOL, "there is none"))
+    record = Record(
+        attempt=draw(st.integers(1, 10**6)),
+        placement=draw(st.none() | PLACEMENTS),
+        ending=draw(st.none() | ENDINGS),
+        failures=draw(st.integers(0, 100)),
+        retry_after=draw(st.none() | TIMES),
+        started_at=draw(st.none() | TIMES),
+        outcome=draw(st.none() | OUTCOMES),
+        attempts=tuple(draw(st.lists(ATTEMPTS, max_size=5))),
+    )
+    return record, _report(record)
+
+
+def _job(record: Record) -> Job:
+    return Job(JobKey("team", "train"), "uid", 1, 0, Gang(2, 8), record=record)
+
+
+def _report(record: Record) -> Report:
+    if record.outcome is not None:
+        return explain.finished(record.outcome)
+    if record.ending is not None:
+        return explain.stopping(record, 3)
+    if record.placement is not None:
+        placement = record.placement
+        return explain.waiting(_job(record), Pending(Reason.STOPPING, f"on {len(placement.nodes)} nodes"))
+    return explain.backing_off(_job(record), "2026-11-22T03:00:00Z")
+
+
+def through_the_wire(record: Record, report: Report) -> JobStatus:
+    """What the API server keeps and hands out again of a status."""
+    status = records.write(record, report, generation=3, priority=-7, before=None, now=1000)
+    return JobStatus.model_validate(json.loads(json.dumps(status.wire())))
+
+
+@given(record_pairs())
+@settings(max_examples=200, deadline=None)
+def test_what_was_written_is_read(pair: tuple[Record, Report]) -> None:
+    """The record is the same again, field by field: nothing that an operator must remember is lost on the way."""
+    record, report = pair
+    assert record == records.read(through_the_wire(record, report))
+
+
+@given(record_pairs())
+@settings(max_examples=60, deadline=None)
+def test_a_status_that_went_over_the_wire_is_the_same_status(pair: tuple[Record, Report]) -> None:
+    """Or every answer would look like news, and be written again."""
+    record, report = pair
+    status = through_the_wire(record, report)
+    again = records.write(records.read(status), report, generation=3, priority=-7, before=status, now=2000)
+    assert status == again
+
+
+def _consecutive(_: random.Random, rank: int) -> str:
+    return f"h800-{rank:05d}"
+
+
+def _numbered(draw: random.Random, _: int) -> str:
+    return f"h800-{draw.randrange(20000):05d}"
+
+
+def _by_address(draw: random.Random, _: int) -> str:
+    return f"ip-10-{draw.randrange(4)}-{draw.randrange(256)}-{draw.randrange(256)}.us-west-2.compute.internal"
+
+
+def _by_hash(draw: random.Random, _: int) -> str:
+    return f"gke-train-a3-pool-3f2a9c1b-{''.join(draw.choices('bcdfghjklmnpqrstvwxz2456789', k=4))}"
+
+
+@pytest.mark.parametrize("name", [_consecutive, _numbered, _by_address, _by_hash])
+def test_the_status_of_5000_replicas_stays_under_64_kib(name: Callable[[random.Random, int], str]) -> None:
+    """In order or scattered over the cluster, with five failed attempts whose last words are long."""
+    draw = random.Random(7)
+    nodes = tuple(name(draw, rank) for rank in range(5000))
+    words = "x" * 600
+    attempts = tuple(
+        Attempt(n, 0, 10**9, Cause.OWN_FAILURE, FirstFailure(4999, nodes[0], 137, words)) for n in range(1, 6)
+    )
+    spans = widest_first({"spine": 12, "leaf": 500, "node": len(set(nodes))})
+    placement = Placement("h800", "h800", "h800", spans, nodes, 1, 10**9, pods_created=True)
+    ending = Ending(Cause.OWN_FAILURE, 10**9, "y" * 1024, FirstFailure(4999, nodes[0], 137, words))
+    record = Record(attempt=6, placement=placement, ending=ending, failures=5, started_at=10**9, attempts=attempts)
+    report = explain.stopping(record, 5000)
+    status = records.write(record, report, generation=1, priority=0, before=None, now=10**9)
+    assert len(json.dumps(status.wire())) < 64 * 1024
+    assert record == records.read(through_the_wire(record, report))
