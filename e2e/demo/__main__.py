@@ -36,7 +36,7 @@ _FAILURES = (ApiError, BuildError, ChildError, StalledError, TimeoutError, workl
 @click.option("--plain", is_flag=True, help="A line every few seconds, no live view; so anyway without a terminal.")
 @click.option("--keep", is_flag=True, help="Keep the cluster up at the end, until Ctrl-C.")
 def main(gangs: int | None, speed: float, seed: int, plain: bool, keep: bool) -> None:
-    """Berth on the network of a real cluster (847 hosts), with the training jobs of another: watch them being placed."""
+    """Berth on the network of one real cluster (847 hosts), with the training jobs of another, live."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
     console = Console(highlight=False, soft_wrap=True)

@@ -26,9 +26,9 @@ from e2e.ground.api import JsonObject
 from e2e.ground.stages import RUN_SECONDS
 
 CONNECTIONS = 16
-DRAW_S = 0.25
+DRAW_S = 0.4
 LINE_S = 5.0
-SAMPLE_S = 5.0
+SAMPLE_S = 10.0
 STALL_S = 90.0
 """When nothing has changed for so long though gangs are left, the demo has failed."""
 

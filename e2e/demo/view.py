@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from berth.core.explain import count
+from berth.core.topology import NODE_LEVEL
 from e2e.demo.board import Board, Seen
 from e2e.demo.fabric_map import FabricMap, Marks
 
@@ -84,8 +85,7 @@ class View:
         line.append(mark.symbol if letters else " ", style=f"#ffffff on {mark.colour}")
         times = self._board.times[seen.name]
         since = "starts" if times.running is None else f"{self._board.clock() - times.running:.0f} s"
-        place = f"{seen.domain.rpartition('/')[2]:<8} {breadth(seen)}"
-        line.append(fit(f" {seen.name:<10}{size(seen):<6} {since:>6}  {place}", width - 1))
+        line.append(fit(f" {seen.name:<10}{size(seen):<6} {since:>6}  {place(seen)}", width - 1))
         return line
 
     def _waiting(self, seen: Seen, width: int, _letters: bool) -> Text:
@@ -116,10 +116,19 @@ def why(seen: Seen) -> str:
     return seen.why or "Berth has not looked at it yet"
 
 
+def place(seen: Seen) -> str:
+    """Where it sits: `P10-S14` alone, or the narrowest domain and what it touches below."""
+    domain = seen.domain.rpartition("/")[2]
+    wide = breadth(seen)
+    if seen.spans.get(seen.domain_level) != 1:
+        return wide
+    return f"{domain}, {wide}" if wide else domain
+
+
 def breadth(seen: Seen) -> str:
-    """`2 spines, 16 leaves`: the domains that the gang touches, without the levels at which it is in one alone."""
-    wide = [count(n, level) for level, n in sorted(seen.spans.items(), key=lambda s: s[1]) if n > 1 and level != "node"]
-    return ", ".join(wide) if wide else f"1 {'node' if seen.spans.get('node') == 1 else 'leaf'}"
+    """`2 spines, 16 leaves`: how many domains it touches, of the levels at which it is not in one alone."""
+    wide = sorted((n, level) for level, n in seen.spans.items() if n > 1 and level != NODE_LEVEL)
+    return ", ".join(count(n, level) for n, level in wide)
 
 
 def elapsed(seconds: float) -> str:

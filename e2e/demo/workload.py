@@ -15,6 +15,7 @@ import csv
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 WINDOW_S = 75.0
@@ -88,7 +89,7 @@ def compress(
     `largest` tells for each level, narrowest first, how many nodes its largest domain has. `speed` divides all times.
     Of the timetable of the whole trace the first `gangs` are taken.
     """
-    gaps = [(later.submit_s - run.submit_s) ** _POWER for run, later in zip(runs, runs[1:], strict=False)]
+    gaps = [(later.submit_s - run.submit_s) ** _POWER for run, later in pairwise(runs)]
     pace = WINDOW_S / sum(gaps) if sum(gaps) else 0.0
     stretch = LOAD * devices * WINDOW_S / sum(run.gpus * run.duration_s**_POWER for run in runs)
     draw = random.Random(seed)  # noqa: S311 -- a demo's draw, repeatable by its seed
@@ -115,9 +116,10 @@ def compress(
 def _rule(runs: Sequence[Run], gangs: Sequence[Gang], speed: float) -> str:
     days = (runs[-1].submit_s - runs[0].submit_s) / 86_400
     bound = sum(gang.level is not None for gang in gangs)
+    shortest, longest = min(gang.run_s for gang in gangs), max(gang.run_s for gang in gangs)
     return (
-        f"{len(gangs)} of {len(runs)} gangs of {days:.0f} days in {gangs[-1].at:.0f} s: cube roots of gaps and run times"
-        f" (now {min(g.run_s for g in gangs):.1f}-{max(g.run_s for g in gangs):.0f} s), scaled to {LOAD:.0%} load"
+        f"{len(gangs)} of {len(runs)} gangs of {days:.0f} days in {gangs[-1].at:.0f} s: cube roots of gaps and run "
+        f"times (now {shortest:.1f}-{longest:.0f} s), scaled to {LOAD:.0%} load"
         f"{'' if speed == 1 else f', speed {speed:g}'}; {bound} must stay in one leaf or spine"
     )
 

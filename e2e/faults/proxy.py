@@ -196,6 +196,8 @@ class FaultProxy:
     async def _stop(self) -> None:
         await self._cut(lambda _: True, half_line=False)
         await self._closing.aclose()
+        # TLS connections say goodbye to each other; aiohttp does not wait for that, and offers nothing to wait for.
+        await asyncio.sleep(_CLOSE_S)
 
     async def _cut(self, on: Match, half_line: bool) -> int:
         chosen = [(request, call) for request, call in self._open.values() if on(call)]

@@ -106,6 +106,18 @@ class Scene:
         self._pools.remove(name)
         self.api.delete(f"{POOLS}/{name}")
 
+    def wait_pool(self, name: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until a pool's status is as ``condition`` says; that status."""
+        last: dict[str, Any] = {}
+
+        def met() -> bool:
+            last.clear()
+            last.update(self.api.get(f"{POOLS}/{name}").get("status", {}))
+            return bool(last) and condition(last)
+
+        until(met, lambda: f"pool {name}; its status is {json.dumps(last)}", timeout_s=_WAIT_S)
+        return last
+
     def add_class(self, name: str, value: int) -> None:
         """Create a PriorityClass."""
         self._classes.append(name)

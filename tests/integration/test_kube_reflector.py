@@ -1,9 +1,11 @@
 """The mirror against a real API server: what happens, what vanishes unseen, and servers that die, freeze and forget."""
 
 import asyncio
+import gc
 import json
 import ssl
 import urllib.request
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -247,3 +249,29 @@ def compact(plane: ControlPlane) -> None:
 
     newest = post("range", {"key": "AA==", "limit": 1})["header"]["revision"]
     post("compaction", {"revision": newest, "physical": True})
+
+
+def test_a_watch_that_is_left_leaves_no_socket_behind(control_plane: ControlPlane) -> None:
+    """A farewell in TLS waits for the other side; a loop that ends meanwhile would leave the socket open."""
+
+    async def watch_and_leave() -> None:
+        connection = await config.load(kubeconfig=str(control_plane.kubeconfig), environ={})
+        async with ApiClient(connection) as client:
+            version = (await client.list(CONFIG_MAPS))["metadata"]["resourceVersion"]
+
+            async def follow() -> None:
+                async with client.watch(CONFIG_MAPS, resource_version=version, seconds=60, stall=30.0) as chunks:
+                    async for _ in chunks:
+                        pass
+
+            task = asyncio.create_task(follow())
+            await asyncio.sleep(0.03)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(20):
+            asyncio.run(watch_and_leave())
+        gc.collect()
+    assert [str(warning.message) for warning in told if issubclass(warning.category, ResourceWarning)] == []

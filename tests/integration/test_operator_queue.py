@@ -4,9 +4,8 @@ import pytest
 
 from e2e.faults.calls import own_writes
 from e2e.faults.proxy import FaultProxy
-from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
-from tests.integration.scene import GPU, POOLS, QUICK, Scene
+from tests.integration.scene import GPU, QUICK, Scene
 
 pytestmark = pytest.mark.cluster
 pytest_plugins = ("tests.integration.operating",)
@@ -83,58 +82,6 @@ def test_a_required_level_blocks_and_preferred_would_start_at_once(scene: Scene)
         "Scattered",
         f"2 replicas on 2 nodes over 2 leaves under spine-1 of pool {scene.pool}",
     )
-
-
-def test_a_job_for_a_pool_that_is_not_there_starts_when_the_pool_is_created(scene: Scene) -> None:
-    """The job names the pool that is missing; nothing but creating it is needed."""
-    scene.cluster([2], pool=False)
-    scene.submit("train", replicas=2)
-    reasons = ("NoPool", "UnknownPool")
-    told = scene.wait_for("train", lambda s: s.get("pending", {}).get("reason") in reasons, "to miss its pool")
-    if told["pending"]["reason"] == "UnknownPool":
-        assert f"no AcceleratorPool is called {scene.pool} (spec.pools); there is " in told["pending"]["message"]
-
-    scene.add_pool()
-
-    scene.wait("train", "Running")
-
-
-def test_a_pool_of_an_unknown_profile_is_told_on_pool_and_job(scene: Scene) -> None:
-    """The pool is not Ready and says which profiles are near; its jobs say the same; corrected, they start."""
-    scene.cluster([2], pool=False)
-    scene.add_pool(profile="nvidia-h80")
-    scene.submit("train", replicas=2)
-    text = (
-        "spec.profile: there is no profile nvidia-h80 in the catalogue; did you mean nvidia-h800 or nvidia-h20 or "
-        "nvidia-h200? A device that it lacks can be written out under spec.accelerator"
-    )
-
-    assert scene.wait_pending("train", "PoolNotReady")["message"] == f"pool {scene.pool} cannot be used: {text}"
-
-    conditions = scene.api.get(f"{POOLS}/{scene.pool}")["status"]["conditions"]
-    (ready,) = [c for c in conditions if c["type"] == "Ready"]
-    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "UnknownProfile", text)
-    scene.api.patch(f"{POOLS}/{scene.pool}", {"spec": {"profile": "nvidia-h800"}})
-    scene.wait("train", "Running")
-
-
-def test_a_pool_counts_its_nodes_and_devices(scene: Scene) -> None:
-    """Status of a pool: what it has, what is free, used and out of reach, and the largest free piece of each level."""
-    scene.cluster([2, 2], [2])
-    scene.submit("train", replicas=2)
-    scene.wait("train", "Running")
-    path = f"{POOLS}/{scene.pool}"
-
-    until(lambda: scene.api.get(path)["status"]["devices"]["used"] == 16, "the pool to count the gang", timeout_s=10)
-
-    status = scene.api.get(path)["status"]
-    assert status["resourceName"] == "nvidia.com/gpu"
-    assert status["nodes"] == {"total": 6, "ready": 6}
-    assert status["devices"] == {"total": 48, "free": 32, "used": 16, "unavailable": 0}
-    assert status["levels"] == [
-        {"level": "spine", "domains": 2, "largestFree": 32},
-        {"level": "leaf", "domains": 3, "largestFree": 16},
-    ]
 
 
 def test_an_observer_writes_no_pod_and_says_what_it_would_do(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from berth.core.cycle import cycle
-from berth.core.model import Gang, Policy
+from berth.core.model import Gang, Phase, Policy
 from tests.builders import GPU
 from tests.properties import referee
 from tests.properties.dice import Dice, rolled
@@ -38,7 +38,7 @@ _OFTEN: dict[str, Happen] = {
 }
 _SELDOM: dict[str, Happen] = {
     "crash": lambda world, _, left: world.crash(left),
-    "late create": lambda world, _, __: world.late_create(),
+    "late create": lambda world, which, _: world.late_create(which),
     "suspend": lambda world, which, _: world.change(which, suspended=True),
     "suspend as it ends": lambda world, which, _: world.suspend_as_it_ends(which),
     "resume": lambda world, which, _: world.change(which, suspended=False),
@@ -100,7 +100,8 @@ def _lived(thing: Cycle, stream: Stream) -> World:
     for move in stream.moves:
         _happen(world, stream, move)
         world.check()
-    world.settle(finish=True)
+    world.late_creates()
+    world.settle(Phase.SUCCEEDED)
     return world
 
 
@@ -109,7 +110,7 @@ def _assert_no(law: str, world: World) -> None:
     assert not found, "; ".join(found)
 
 
-STREAMING = Room("a stream", cycle, rolled(roll_stream, 200), tries=250)
+STREAMING = Room("a stream", cycle, rolled(roll_stream, 200), tries=200)
 
 
 @STREAMING.law
@@ -161,6 +162,28 @@ def a_queue_of_finite_jobs_drains(thing: Cycle, stream: Stream) -> None:
 
 
 @STREAMING.law
+def a_job_that_fails_every_time_fails_for_good_after_its_limit(thing: Cycle, stream: Stream) -> None:
+    world = World(thing, stream.fleet)
+    for move in stream.moves:
+        _happen(world, stream, move)
+    world.late_creates()
+    unfinished = {
+        key: job.record.failures
+        for key, job in world.jobs.items()
+        if job.record.outcome is None and not world.has_succeeded(job)
+    }
+    world.settle(Phase.FAILED)
+    _assert_no("draining", world)
+    for key, failures in unfinished.items():
+        job = world.jobs.get(key)
+        if job is not None:  # else its time to live is over, too
+            assert job.record.outcome is not None, f"{key} is tried for ever"
+            assert not job.record.outcome.succeeded, f"{key} has succeeded without its pods"
+            limit = job.spec.backoff_limit
+            assert limit < job.record.failures <= max(limit, failures) + 1, f"{key}: {job.record.failures} failures"
+
+
+@STREAMING.law
 def at_the_end_nothing_is_left(thing: Cycle, stream: Stream) -> None:
     world = _lived(thing, stream)
     alive = [name for name, known in world.pods.items() if not known.pod.ended]
@@ -174,7 +197,9 @@ def no_pod_of_an_older_attempt_runs_beside_a_newer_one(thing: Cycle, stream: Str
     world = World(thing, stream.fleet)
     for move in stream.moves:
         _happen(world, stream, move)
-    world.settle(finish=False)
+    world.settle(None)
+    world.late_creates()
+    world.settle(None)
     for job in world.jobs.values():
         pods = [known.pod for known in world.pods.values() if known.owner == job.spec.uid and not known.pod.ended]
         old = [pod.name for pod in pods if pod.attempt != job.record.attempt]

@@ -1,6 +1,6 @@
-"""A world in memory: an API server that keeps objects, a kubelet, users, nodes, and an operator that may die.
+"""A world in memory: an operator that may die at any moment, in its surroundings.
 
-It plays what stands around the heart, by the same rules: a decision is counted as taken from the moment it is decided
+It plays what carries decisions out, by the same rules: a decision is counted as taken from the moment it is decided
 until it has been carried out; its status is written first, guarded by the object's version, then its pods are deleted
 and created, in any order; a crash may come between any two writes, and a create that was on the wire may still land
 after it. What breaks a rule is kept in `faults`, by law.
@@ -11,37 +11,18 @@ from dataclasses import dataclass, field, replace
 
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot
-from berth.core.model import Gang, Job, JobKey, Node, Phase, Pod, Record
+from berth.core.model import Gang, Job, JobKey, Phase, Pod
 from berth.core.plan import Decision, Plan, Report, Verb
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
 from tests.properties import referee
 from tests.properties.fleets import Fleet
+from tests.properties.surroundings import JobObject, PodObject, Surroundings, count
 
 Cycle = Callable[[Snapshot, int], Plan]
 
-POOL_ROUNDS = 400
+ROUNDS = 400
 """Rounds after which a queue that has not drained never will: an attempt takes about eight."""
-
-
-@dataclass
-class JobObject:
-    """A TrainingJob as the API server keeps it, and `charged`: its attempts that failed by their own fault."""
-
-    spec: Job
-    record: Record = field(default_factory=Record)
-    version: int = 0
-    charged: set[int] = field(default_factory=set)
-    refused: str | None = None
-
-
-@dataclass
-class PodObject:
-    """A Pod as the API server keeps it."""
-
-    pod: Pod
-    owner: str
-    gang: Gang
 
 
 @dataclass
@@ -49,28 +30,22 @@ class Flight:
     """A decision that is being carried out, and what of it is still to be written after the status."""
 
     decision: Decision
+    gang: Gang
     version: int
     status_written: bool = False
     deletes: list[tuple[str, str]] = field(default_factory=list)
     creates: list[int] = field(default_factory=list)
 
 
-class World:
-    """Everything around one heart. Each public method is something that happens."""
+class World(Surroundings):
+    """One heart in its surroundings."""
 
     def __init__(self, cycle: Cycle, fleet: Fleet) -> None:
+        super().__init__(fleet)
         self.cycle = cycle
-        self.fleet = fleet
-        self.now = 1_000
-        self.nodes: dict[str, Node] = {node.name: node for node in fleet.nodes}
-        self.jobs: dict[JobKey, JobObject] = {}
-        self.pods: dict[str, PodObject] = {}
         self.flights: dict[JobKey, Flight] = {}
-        self.wire: list[tuple[JobKey, str, PodObject]] = []
-        self.touched: set[JobKey] | None = None
         self.told: dict[JobKey, Report] = {}
         self.faults: list[tuple[str, str]] = []
-        self._serial = 0
 
     # The operator
 
@@ -92,7 +67,7 @@ class World:
                 if not decision.delete:
                     continue
             self.flights[decision.key] = Flight(
-                decision, job.version, deletes=list(decision.delete), creates=list(decision.create)
+                decision, job.spec.gang, job.version, deletes=list(decision.delete), creates=list(decision.create)
             )
         return plan
 
@@ -138,11 +113,6 @@ class World:
         self.told.clear()
         self.touched = None
 
-    def late_create(self) -> None:
-        """A create lands that a dead operator had sent."""
-        if self.wire:
-            self._create(*self.wire.pop(0))
-
     def _write_status(self, job: JobObject, flight: Flight) -> None:
         decision = flight.decision
         if decision.verb is Verb.REMOVE:
@@ -181,166 +151,18 @@ class World:
             attempt=attempt,
             rank=rank,
             phase=Phase.PENDING,
-            node=placement.nodes[rank],
         )
-        return PodObject(pod, job.spec.uid, job.spec.gang)
-
-    def _create(self, key: JobKey, owner: str, made: PodObject) -> None:
-        job = self.jobs.get(key)
-        if job is None or job.spec.uid != owner:
-            return  # an owner that is gone: the pod would be collected at once
-        if job.refused is None:
-            self.pods.setdefault(made.pod.name, made)
-        self._touch(owner)
+        return PodObject(pod, job.spec.uid, job.spec.gang, placement.nodes[rank])
 
     def _land(self, key: JobKey) -> None:
         del self.flights[key]
         if key in self.jobs:
             self._touch(self.jobs[key].spec.uid)
 
-    # Users
-
-    def submit(self, gang: Gang, *, priority: int, backoff_limit: int, ttl: int | None) -> None:
-        """A new job."""
-        self._serial += 1
-        key = JobKey("team", f"job{self._serial}")
-        spec = Job(
-            key=key,
-            uid=f"uid-{self._serial}",
-            generation=1,
-            submitted=self.now,
-            gang=gang,
-            priority=priority,
-            backoff_limit=backoff_limit,
-            ttl=ttl,
-        )
-        self.jobs[key] = JobObject(spec)
-        self._touch(spec.uid)
-
-    def change(self, which: int, **fields: object) -> None:
-        """A user changes fields of a job's spec; its shape only while it holds nothing, as the API server sees to."""
-        job = self._pick(which)
-        if job is not None and not ("gang" in fields and job.record.placement is not None):
-            job.spec = replace(job.spec, generation=job.spec.generation + 1, **fields)  # type: ignore[arg-type]
-            job.version += 1
-            self._touch(job.spec.uid)
-
-    def suspend_as_it_ends(self, which: int) -> None:
-        """A user suspends a job of which all pods have just succeeded."""
-        job = self._pick(which)
-        if job is not None:
-            for known in self._pods_of(job):
-                if known.pod.phase is Phase.RUNNING and not known.pod.deleting:
-                    self._set_pod(known, phase=Phase.SUCCEEDED, ready=False)
-            self.change(which, suspended=True)
-
-    def delete_job(self, which: int) -> None:
-        """A user deletes a job; its pods are collected."""
-        job = self._pick(which)
-        if job is not None:
-            self.remove_job(job.spec.key)
-
-    def remove_job(self, key: JobKey) -> None:
-        """A job is gone, and what it owns is being deleted."""
-        job = self.jobs.pop(key)
-        self.flights.pop(key, None)
-        for known in self.pods.values():
-            if known.owner == job.spec.uid:
-                known.pod = replace(known.pod, deleting=True)
-
-    def refuse(self, which: int) -> None:
-        """The API server takes no more pods of a job's current attempt."""
-        job = self._pick(which)
-        if job is not None and job.record.placement is not None:
-            job.refused = "exceeded quota: team"
-            self._touch(job.spec.uid)
-
-    # The kubelet, and others who reach for pods
-
-    def set_pod(self, which: int, **facts: object) -> None:
-        """Something happens to one pod that has not ended."""
-        alive = [name for name in sorted(self.pods) if not self.pods[name].pod.ended]
-        if alive:
-            self._set_pod(self.pods[alive[which % len(alive)]], **facts)
-
-    def end_pod(self, which: int, **facts: object) -> None:
-        """One pod that has not ended fails, by no fault of its own."""
-        self.set_pod(which, phase=Phase.FAILED, ready=False, finished_at=self.now, **facts)
-
-    def progress(self, which: int) -> None:
-        """One pod gets a step further: it starts, it succeeds, or it is gone if somebody deleted it."""
-        names = [name for name in sorted(self.pods) if self.pods[name].pod.deleting or not self.pods[name].pod.ended]
-        if names:
-            self._progress(names[which % len(names)], finish=True)
-
-    def start_pods(self) -> None:
-        """All pods that wait for it start."""
-        for name in sorted(self.pods):
-            self._progress(name, finish=False)
-
-    def fail(self, which: int) -> None:
-        """A running pod fails by its own fault."""
-        running = [
-            n for n in sorted(self.pods) if self.pods[n].pod.phase is Phase.RUNNING and not self.pods[n].pod.deleting
-        ]
-        if running:
-            known = self.pods[running[which % len(running)]]
-            for job in self.jobs.values():
-                if job.spec.uid == known.owner:
-                    job.charged.add(known.pod.attempt)
-            self._set_pod(known, phase=Phase.FAILED, ready=False, exit_code=1, finished_at=self.now)
-
-    def vanish(self, which: int) -> None:
-        """A pod is gone from one moment to the next."""
-        if self.pods:
-            name = sorted(self.pods)[which % len(self.pods)]
-            self._touch(self.pods.pop(name).owner)
-
-    def _progress(self, name: str, *, finish: bool) -> bool:
-        known = self.pods[name]
-        if known.pod.deleting:
-            self._touch(self.pods.pop(name).owner)
-        elif known.pod.phase is Phase.PENDING and known.pod.node in self.nodes:
-            self._set_pod(known, phase=Phase.RUNNING, ready=True)
-        elif known.pod.phase is Phase.RUNNING and finish:
-            self._set_pod(known, phase=Phase.SUCCEEDED, ready=False)
-        else:
-            return False
-        return True
-
-    def _set_pod(self, known: PodObject, **facts: object) -> None:
-        known.pod = replace(known.pod, **facts)  # type: ignore[arg-type]
-        self._touch(known.owner)
-
-    def wait(self, seconds: int) -> None:
-        """Time goes by."""
-        self.now += seconds
-
-    # Nodes
-
-    def set_node(self, which: int, **facts: object) -> None:
-        """A node that is there is cordoned, loses devices, turns not ready, or the reverse."""
-        if self.nodes:
-            name = sorted(self.nodes)[which % len(self.nodes)]
-            self.nodes[name] = replace(self.nodes[name], **facts)  # type: ignore[arg-type]
-
-    def lose_node(self, which: int) -> None:
-        """A node is gone, and its pods are taken away."""
-        if self.nodes:
-            name = sorted(self.nodes)[which % len(self.nodes)]
-            del self.nodes[name]
-            for known in self.pods.values():
-                if known.pod.node == name and not known.pod.ended:
-                    self._set_pod(known, deleting=True, disrupted=True)
-
-    def restore_nodes(self) -> None:
-        """All nodes are there as at the beginning."""
-        self.nodes = {node.name: node for node in self.fleet.nodes}
-
     # Letting it come to rest
 
-    def settle(self, *, finish: bool) -> None:
-        """Let everything go well from now on until nothing moves; jobs end if `finish`, else run on."""
+    def settle(self, end: Phase | None) -> None:
+        """Let nothing disturb it from now on, until nothing moves. `end`: how every pod ends; None: it runs on."""
         self.restore_nodes()
         for job in self.jobs.values():
             job.refused = None
@@ -348,45 +170,43 @@ class World:
                 job.spec = replace(job.spec, suspended=False, generation=job.spec.generation + 1)
                 job.version += 1
                 self._touch(job.spec.uid)
-        while self.wire:
-            self.late_create()
-        for _ in range(POOL_ROUNDS):
+        for _ in range(ROUNDS):
             plan = self.decide()
             moved = bool(self.flights)
             self.write_all()
             for name in sorted(self.pods):
-                moved = self._progress(name, finish=finish) or moved
+                moved = self._progress(name, end) or moved
             self.check()
             if not moved:
                 if plan.wake_at is None:
                     return
                 self.now = max(self.now, plan.wake_at)
             self.now += 1
-        self._fault("draining", f"still moving after {POOL_ROUNDS} rounds")
+        self._fault("draining", f"still moving after {ROUNDS} rounds")
 
     # Judging
 
     def check(self) -> None:
         """What must hold after every step."""
-        original = {node.name: node for node in self.fleet.nodes}
-        for name, used in self._used().items():
-            for resource, amount in used.items():
-                if amount > original[name].allocatable.get(resource, 0):
-                    self._fault("slots", f"{name}: {amount} {resource} taken")
+        given: dict[str, dict[str, int]] = {node.name: {} for node in self.fleet.nodes}
+        for gang, nodes in self._placements().values():
+            for name in nodes:
+                count(given[name], gang.demand(self.fleet.resource).requests)
+        for node in self.fleet.nodes:
+            for resource, amount in given[node.name].items():
+                if amount > node.allocatable.get(resource, 0):
+                    self._fault("slots", f"{node.name}: {amount} {resource} given")
         for job in self.jobs.values():
             placement = job.record.holds
             if placement is not None and len(placement.nodes) != job.spec.gang.replicas:
                 self._fault("gangs", f"{job.spec.key}: {len(placement.nodes)} of {job.spec.gang.replicas} replicas")
             for known in self._pods_of(job):
-                pod = known.pod
-                if pod.attempt > job.record.attempt:
-                    self._fault("order", f"{pod.name} is there before its attempt is on record")
-                elif (
-                    placement is not None
-                    and pod.attempt == job.record.attempt
-                    and (pod.node != placement.nodes[pod.rank])
-                ):
-                    self._fault("order", f"{pod.name} is on {pod.node}, on record is {placement.nodes[pod.rank]}")
+                attempt, rank = known.pod.attempt, known.pod.rank
+                if attempt > job.record.attempt:
+                    self._fault("order", f"{known.pod.name} is there before its attempt is on record")
+                current = placement if attempt == job.record.attempt else None
+                if current is not None and known.meant_for != current.nodes[rank]:
+                    self._fault("order", f"{known.pod.name}: {known.meant_for}, on record {current.nodes[rank]}")
 
     def _judge_admission(self, decision: Decision, used: Mapping[str, Mapping[str, int]]) -> None:
         placement, job = decision.record.placement, self.jobs[decision.key]
@@ -402,15 +222,19 @@ class World:
             if referee.slots(self.nodes[name], used.get(name, {}), demand) < placement.nodes.count(name):
                 self._fault("slots", f"{decision.key}: no room for {placement.nodes.count(name)} on {name}")
 
+    def has_succeeded(self, job: JobObject) -> bool:
+        """Whether a job is on record as succeeded, or holds devices and all of its replicas have succeeded."""
+        record = job.record
+        if record.placement is None or record.outcome is not None:
+            return record.outcome is not None and record.outcome.succeeded
+        pods = [known.pod for known in self._pods_of(job) if known.pod.attempt == record.attempt]
+        done = [pod for pod in pods if pod.phase is Phase.SUCCEEDED]
+        return len(done) == len(record.placement.nodes)
+
     def _judge_successes(self, plan: Plan) -> None:
         decided = {decision.key: decision for decision in plan.decisions}
         for key, job in self.jobs.items():
-            record = job.record
-            done = [
-                k.pod for k in self._pods_of(job) if k.pod.attempt == record.attempt and k.pod.phase is Phase.SUCCEEDED
-            ]
-            whole = record.placement is not None and len(done) == len(record.placement.nodes)
-            if whole and record.ending is None and record.outcome is None and key not in self.flights:
+            if job.record.holds and not job.record.ending and key not in self.flights and self.has_succeeded(job):
                 outcome = decided[key].record.outcome if key in decided else None
                 if outcome is None or not outcome.succeeded:
                     self._fault("success", f"{key}: all replicas have succeeded, and it has not")
@@ -420,29 +244,28 @@ class World:
 
     # What the operator sees
 
-    def _believed(self, job: JobObject) -> list[Record]:
-        """Records whose devices count: the one that stands, and the one that is being written."""
-        flight = self.flights.get(job.spec.key)
-        return [job.record, flight.decision.record] if flight and not flight.status_written else [job.record]
+    def _placements(self) -> dict[tuple[str, int], tuple[Gang, tuple[str, ...]]]:
+        """Placements whose devices count, by job and attempt: on record, or just being written."""
+        found = {}
+        for key, job in self.jobs.items():
+            flight = self.flights.get(key)
+            if flight is not None and flight.decision.record.holds is not None:
+                found[job.spec.uid, flight.decision.record.attempt] = (flight.gang, flight.decision.record.holds.nodes)
+            if job.record.holds is not None:
+                found[job.spec.uid, job.record.attempt] = (job.spec.gang, job.record.holds.nodes)
+        return found
 
     def _used(self) -> dict[str, dict[str, int]]:
         """What is taken on each node: by placements, and by pods that none of them covers."""
-        used: dict[str, dict[str, int]] = {name: {} for name in (node.name for node in self.fleet.nodes)}
-        covered: set[tuple[str, int]] = set()
-        for job in self.jobs.values():
-            held = {record.attempt: record.holds for record in self._believed(job) if record.holds is not None}
-            for attempt, placement in held.items():
-                covered.add((job.spec.uid, attempt))
-                for name in placement.nodes:
-                    self._count(used[name], job.spec.gang)
+        used: dict[str, dict[str, int]] = {node.name: {} for node in self.fleet.nodes}
+        placements = self._placements()
+        for gang, nodes in placements.values():
+            for name in nodes:
+                count(used[name], gang.demand(self.fleet.resource).requests)
         for known in self.pods.values():
-            if (known.owner, known.pod.attempt) not in covered and not known.pod.ended:
-                self._count(used[known.pod.node], known.gang)
+            if known.pod.node and not known.pod.ended and (known.owner, known.pod.attempt) not in placements:
+                count(used[known.pod.node], known.gang.demand(self.fleet.resource).requests)
         return used
-
-    def _count(self, used: dict[str, int], gang: Gang) -> None:
-        for resource, amount in gang.demand(self.fleet.resource).requests:
-            used[resource] = used.get(resource, 0) + amount
 
     def _pool(self, used: Mapping[str, Mapping[str, int]]) -> Pool:
         tree, ordered = Tree.build(self.fleet.name, self.fleet.levels, self.nodes.values())
@@ -462,13 +285,3 @@ class World:
                 )
             )
         return tuple(views)
-
-    def _pods_of(self, job: JobObject) -> list[PodObject]:
-        return [known for known in self.pods.values() if known.owner == job.spec.uid]
-
-    def _pick(self, which: int) -> JobObject | None:
-        return self.jobs[sorted(self.jobs)[which % len(self.jobs)]] if self.jobs else None
-
-    def _touch(self, uid: str) -> None:
-        if self.touched is not None:
-            self.touched |= {key for key, job in self.jobs.items() if job.spec.uid == uid}

@@ -80,7 +80,15 @@ async def test_delete_names_what_it_means() -> None:
         expected = {"uid": "u"}, 0, "Background"
         assert expected == tuple(wire.body[key] for key in ("preconditions", "gracePeriodSeconds", "propagationPolicy"))
         await client.delete(PODS, "x", namespace="team")
-    assert wire.body == {"apiVersion": "v1", "kind": "DeleteOptions"}
+        assert wire.body == {"apiVersion": "v1", "kind": "DeleteOptions"}
+
+
+async def test_a_delete_on_trial_says_so_in_its_body() -> None:
+    """API servers do not look at the query of a delete that has a body: there it would be a delete in earnest."""
+    wire = Wire()
+    async with serving(wire) as url, ApiClient(connection(url)) as client:
+        await client.delete(PODS, "x", namespace="team", dry_run=True)
+    assert (wire.body["dryRun"], wire.query) == (["All"], {})
 
 
 async def test_a_collection_is_never_deleted_without_a_selector() -> None:

@@ -173,14 +173,16 @@ async def test_a_storm_of_many_events_keeps_to_the_rate() -> None:
 
 
 async def test_what_no_longer_fits_is_dropped_and_counted() -> None:
-    """Memory is bounded; those that were queued first are told."""
+    """Memory is bounded; those that were queued first are told, with all of their repetitions."""
     server, times = Server(), Times()
     async with serving(server) as url, ApiClient(connection(url)) as client:
         events = recorder(client, times, capacity=3)
         for i in range(10):
             placed(events, f"note {i}")
+        placed(events, "note 0")
         await events.flush()
     assert server.notes() == ["note 0", "note 1", "note 2"]
+    assert server.requests[0][2]["series"]["count"] == 2
     assert events.dropped == 7
 
 

@@ -8,7 +8,7 @@ from berth.api.job import TrainingJob
 from berth.cluster import project
 from berth.cluster.pools import PoolFacts, Requirement
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
-from berth.core.model import Placement, Record
+from berth.core.model import Placement, Record, widest_first
 
 GPU = "nvidia.com/gpu"
 H800 = (Requirement("pool", "In", frozenset({"h800"})),)
@@ -62,7 +62,7 @@ def a_template(*containers: Json, **spec: Any) -> Json:
 
 def a_placement(*nodes: str, pool: str = "h800", generation: int = 1, at: int = 0, created: bool = False) -> Placement:
     """A placement on these nodes in rank order."""
-    spans = (("spine", 1), ("leaf", 1), ("node", len(set(nodes))))
+    spans = widest_first({"spine": 1, "leaf": 1, "node": len(set(nodes))})
     return Placement(pool, "s1/l1", "leaf", spans, nodes, generation, at, created)
 
 

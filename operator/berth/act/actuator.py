@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import ParamSpec, TypeVar
 
 from berth.act.pods import Replicas, TemplateError, service, service_name
-from berth.act.probe import told
+from berth.act.refusals import taken, told
 from berth.act.statuses import Told
 from berth.api.job import TrainingJob
 from berth.api.names import API_VERSION, JOB_KIND
@@ -36,6 +36,8 @@ PATIENCE = 20.0
 """Seconds for which one call is tried again before its decision is given up and the job read anew."""
 REFUSED_PAUSE = 5.0
 """Seconds for which a job is left alone after the API server refused what was decided for it."""
+UNKNOWN_PAUSE = 1.0
+"""Seconds before a job of which it is not known how it stands is asked about again."""
 
 
 class Actuator:
@@ -71,9 +73,12 @@ class Actuator:
             priority = self._mirror.priority(entry)
             if decision.verb is Verb.REPORT and not self._told.news(entry, decision, priority, self._monotonic()):
                 continue
+            if decision.verb is Verb.ADMIT:
+                self._mirror.set_refused(entry.uid, None)  # that was about an earlier attempt
             # No await between here and `assume`: the next cycle must not see these devices as free.
             self._mirror.assume(decision.key, decision.record)
-            self._spawn(self._carry_out(entry, decision, priority))
+            # The job as it was decided about goes along: before the task begins, an event may bring another one.
+            self._spawn(self._carry_out(entry, entry.manifest, decision, priority))
         self._told.forget({entry.uid for entry in self._mirror.jobs.values()})
 
     def remind(self) -> float | None:
@@ -116,13 +121,13 @@ class Actuator:
     def _pausing(self, entry: JobEntry) -> bool:
         return self._paused.get(entry.uid, 0.0) > self._monotonic()
 
-    async def _carry_out(self, entry: JobEntry, decision: Decision, priority: int) -> None:
+    async def _carry_out(self, entry: JobEntry, seen: TrainingJob, decision: Decision, priority: int) -> None:
         try:
             if decision.verb is Verb.REMOVE:
                 await self._remove(entry)
             else:
-                await self._write(entry, decision, priority)
-                await self._touch_pods(entry, decision)
+                await self._write(entry, seen, decision, priority)
+                await self._touch_pods(entry, seen, decision)
         except (Conflict, NotFound) as error:
             logger.info("decided on an older state", extra={"job": str(entry.key), "error": str(error)})
             await self._read_again(entry)
@@ -138,17 +143,17 @@ class Actuator:
         finally:
             self._mirror.settle(entry.key, entry.uid)
 
-    async def _write(self, entry: JobEntry, decision: Decision, priority: int) -> None:
+    async def _write(self, entry: JobEntry, seen: TrainingJob, decision: Decision, priority: int) -> None:
         """Write the status, take its answer in, and tell what was decided."""
         status = records.write(
             decision.record,
             decision.report,
-            generation=entry.generation,
+            generation=seen.metadata.generation,
             priority=priority,
-            before=entry.manifest.status,
+            before=seen.status,
             now=int(self._clock()),
         )
-        if status != entry.manifest.status:
+        if status != seen.status:
             answer = await self._retrying(
                 self._client.apply,
                 TRAINING_JOBS,
@@ -156,10 +161,10 @@ class Actuator:
                 {"metadata": {"uid": entry.uid}, "status": status.wire()},
                 namespace=entry.key.namespace,
                 subresource="status",
-                resource_version=str(entry.version),
+                resource_version=seen.metadata.resource_version,
             )
             self._mirror.put_job(TrainingJob.model_validate(answer))
-        self._told.tell(entry, decision, priority, self._monotonic())
+        self._told.tell(entry, seen.metadata.generation, decision, priority, self._monotonic())
         if decision.verb is not Verb.REPORT or decision.event is not None:
             logger.info(
                 decision.event.note if decision.event else decision.verb,
@@ -175,17 +180,15 @@ class Actuator:
                 warning=event.warning,
             )
 
-    async def _touch_pods(self, entry: JobEntry, decision: Decision) -> None:
-        if decision.verb is Verb.ADMIT:
-            self._mirror.set_refused(entry.uid, None)
+    async def _touch_pods(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
         if decision.delete:
             await _all(self._delete_pod(entry, name, uid) for name, uid in decision.delete)
         if decision.create:
-            await self._create(entry, decision.record, decision.create)
-        if decision.verb is Verb.CLOSE:
+            await self._create(entry, seen, decision.record, decision.create)
+        if decision.verb is Verb.CLOSE and seen.spec.replicas > 1:
             await self._delete_service(entry, decision.record.attempt)
 
-    async def _create(self, entry: JobEntry, record: Record, ranks: tuple[int, ...]) -> None:
+    async def _create(self, entry: JobEntry, seen: TrainingJob, record: Record, ranks: tuple[int, ...]) -> None:
         """Create pods of an attempt. What is refused ends the attempt, by the next cycle's decision."""
         placement = record.placement
         assert placement is not None, "pods are created for a placement"
@@ -193,9 +196,11 @@ class Actuator:
         try:
             if pool is None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
-            replicas = Replicas(entry.manifest, record.attempt, pool.resource)
-            if entry.manifest.spec.replicas > 1:
-                await self._create_service(entry, record.attempt)
+            if pool.problem is not None:
+                raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
+            replicas = Replicas(seen, record.attempt, pool.resource)
+            if seen.spec.replicas > 1:
+                await self._create_service(entry, service(seen, record.attempt))
             await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
@@ -210,38 +215,38 @@ class Actuator:
             made = await self._retrying(self._client.create, PODS, pod, namespace=namespace, metadata_only=True)
         except AlreadyExists:
             made = await self._retrying(self._client.get, PODS, name, namespace=namespace)
-            owners = made["metadata"].get("ownerReferences") or ()
-            if not any(owner.get("uid") == entry.uid for owner in owners):
-                raise TemplateError(f"a pod {name} is there already and is not this job's; delete it") from None
-            pod = made
-        own = project.own_pod({**pod, "metadata": made["metadata"]})
-        if own is not None:
-            self._mirror.put_own_pod((namespace, name), own)
+            own = project.own_pod(made)
+            if not _owned(made, entry) or own.job_uid != entry.uid:
+                raise TemplateError(taken(name)) from None
+        else:
+            own = project.own_pod({**pod, "metadata": made["metadata"]})
+        self._mirror.answer_own_pod((namespace, name), own)
 
-    async def _create_service(self, entry: JobEntry, attempt: int) -> None:
-        body = service(entry.manifest, attempt)
+    async def _create_service(self, entry: JobEntry, body: JsonObject) -> None:
         try:
             await self._retrying(self._client.create, SERVICES, body, namespace=entry.key.namespace, metadata_only=True)
         except AlreadyExists:
             name = body["metadata"]["name"]
             there = await self._retrying(self._client.get, SERVICES, name, namespace=entry.key.namespace)
-            owners = there["metadata"].get("ownerReferences") or ()
-            if not any(owner.get("uid") == entry.uid for owner in owners):
+            if not _owned(there, entry):
                 text = f"a Service {name} is there already and is not this job's; delete it, or rename the job"
                 raise TemplateError(text) from None
 
     async def _delete_pod(self, entry: JobEntry, name: str, uid: str) -> None:
         try:
             await self._retrying(self._client.delete, PODS, name, namespace=entry.key.namespace, uid=uid)
-        except (NotFound, Conflict):
-            return  # gone, or gone and made anew by somebody: either way not ours to delete
+        except (NotFound, Conflict):  # gone, or gone and made anew by somebody: either way not ours to delete
+            self._mirror.pod_is_gone((entry.key.namespace, name), uid)
 
     async def _delete_service(self, entry: JobEntry, attempt: int) -> None:
-        name = service_name(entry.key.name, attempt)
+        name, namespace = service_name(entry.key.name, attempt), entry.key.namespace
         try:
-            await self._retrying(self._client.delete, SERVICES, name, namespace=entry.key.namespace)
-        except NotFound:
-            return  # a job of one replica has none
+            there = await self._retrying(self._client.get, SERVICES, name, namespace=namespace, metadata_only=True)
+            if _owned(there, entry):
+                uid = there["metadata"]["uid"]
+                await self._retrying(self._client.delete, SERVICES, name, namespace=namespace, uid=uid)
+        except (NotFound, Conflict):
+            return  # gone, or gone and made anew by somebody
 
     async def _remove(self, entry: JobEntry) -> None:
         logger.info("time to live is over", extra={"job": str(entry.key), "verb": Verb.REMOVE})
@@ -258,7 +263,10 @@ class Actuator:
             self._mirror.drop_job(entry.key, entry.uid)
 
     async def _read_again(self, entry: JobEntry) -> None:
-        """Find out how a job stands, however long the API server takes to answer."""
+        """Find out how a job stands, however long the API server takes to answer, and whatever it answers first.
+
+        Until that is known, what was assumed counts: the write may have happened.
+        """
         while True:
             try:
                 answer = await self._retrying(
@@ -267,11 +275,16 @@ class Actuator:
             except NotFound:
                 self._mirror.drop_job(entry.key, entry.uid)
                 return
-            except Transient as error:
+            except ApiError as error:
                 logger.warning("still no answer", extra={"job": str(entry.key), "error": str(error)})
-                continue
+                await asyncio.sleep(UNKNOWN_PAUSE)
+            else:
+                break
+        try:
             self._mirror.put_job(TrainingJob.model_validate(answer))
-            return
+        except ValueError as error:
+            logger.error("unreadable TrainingJob", extra={"job": str(entry.key), "error": str(error)})
+            self._paused[entry.uid] = self._monotonic() + REFUSED_PAUSE
 
     async def _retrying(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         policy = retrying(deadline=self._monotonic() + PATIENCE, clock=self._monotonic)
@@ -282,6 +295,11 @@ def regarding(job: TrainingJob) -> Regarding:
     """What an event about a job refers to."""
     metadata = job.metadata
     return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
+
+
+def _owned(obj: JsonObject, entry: JobEntry) -> bool:
+    """Whether an object that was found under one of the job's names is the job's."""
+    return any(owner.get("uid") == entry.uid for owner in obj["metadata"].get("ownerReferences") or ())
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:

@@ -65,6 +65,7 @@ class Replicas:
         template = job.spec.template.manifest()
         self._metadata = template.get("metadata") or {}
         self._spec: dict[str, Any] = template["spec"]
+        _check_shape(self._spec)
         self._spec["restartPolicy"] = "Never"
         for container in self._spec["containers"]:
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
@@ -132,6 +133,31 @@ def _owner(job: TrainingJob) -> dict[str, Any]:
     }
 
 
+def _check_shape(spec: dict[str, Any]) -> None:
+    """Refuse what cannot be completed. The schema keeps fields that it does not declare, whatever is in them."""
+    for kind in ("containers", "initContainers"):
+        for index, container in enumerate(_objects(spec.get(kind), kind)):
+            field = f"{kind}[{index}]"
+            _objects(container.get("env"), f"{field}.env")
+            resources = _object(container.get("resources") or {}, f"{field}.resources")
+            for what in ("limits", "requests"):
+                _object(resources.get(what) or {}, f"{field}.resources.{what}")
+
+
+def _objects(value: Any, field: str) -> list[dict[str, Any]]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TemplateError(f"spec.template.spec.{field}: {value!r}: must be a list of objects; write it as in a Pod")
+    return [_object(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
+
+
+def _object(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TemplateError(f"spec.template.spec.{field}: {value!r}: must be an object; write it as in a Pod")
+    return value
+
+
 def _give_devices(containers: list[dict[str, Any]], resource: str, devices: int) -> None:
     """Ask for the devices in the first container, unless some container already asks for them."""
     asking = [
@@ -141,8 +167,8 @@ def _give_devices(containers: list[dict[str, Any]], resource: str, devices: int)
         if (value := ((container.get("resources") or {}).get(kind) or {}).get(resource)) is not None
     ]
     if not asking:
-        resources = containers[0].setdefault("resources", {})
-        resources.setdefault("limits", {})[resource] = str(devices)
+        resources = containers[0]["resources"] = containers[0].get("resources") or {}
+        resources["limits"] = {**(resources.get("limits") or {}), resource: str(devices)}
         if resources.get("requests"):
             resources["requests"][resource] = str(devices)
         return

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from berth.api.pool import PoolStatus
 from berth.cluster.mirror import Mirror
 from berth.cluster.pool_status import compose
-from berth.cluster.pools import Members
 from berth.kube.client import ApiClient
 from berth.kube.errors import ApiError, NotFound
 from berth.kube.resources import ACCELERATOR_POOLS
@@ -26,27 +25,36 @@ class PoolReporter:
         self._mirror = mirror
         self._every = every
         self._clock = clock
-        self._written: dict[str, PoolStatus] = {}
+        self._written: dict[str, PoolStatus | None] = {}
 
     async def run(self) -> None:
         """Report until cancelled."""
         while True:
-            for members in list(self._mirror.pools.members()):
-                await self._report(members)
+            for name in [members.facts.name for members in self._mirror.pools.members()]:
+                try:
+                    await self._report(name)
+                except NotFound:
+                    continue  # its event is on the way
+                except ApiError as error:
+                    logger.warning("pool status not written", extra={"pool": name, "error": str(error)})
             await asyncio.sleep(self._every)
 
-    async def _report(self, members: Members) -> None:
-        facts = members.facts
-        before = self._written.get(facts.uid)
-        status = compose(members, self._mirror.pools, before=before, now=int(self._clock()))
-        if status == before:
+    async def _report(self, name: str) -> None:
+        """Write one pool's status if it differs from the one that stands. Raises ApiError."""
+        known = self._mirror.pools.facts(name)
+        if known is not None and known.uid not in self._written:
+            there = await self._client.get(ACCELERATOR_POOLS, name)
+            status = there.get("status")
+            self._written[there["metadata"]["uid"]] = PoolStatus.model_validate(status) if status else None
+        # Looked at only now, with no await before the status is composed: while others were written, nodes and pools
+        # may have come and gone.
+        members = next((members for members in self._mirror.pools.members() if members.facts.name == name), None)
+        if members is None or members.facts.uid not in self._written:
             return
-        body = {"metadata": {"uid": facts.uid}, "status": status.wire()}
-        try:
-            await self._client.apply(ACCELERATOR_POOLS, facts.name, body, subresource="status")
-        except NotFound:
-            self._written.pop(facts.uid, None)
-        except ApiError as error:
-            logger.warning("pool status not written", extra={"pool": facts.name, "error": str(error)})
-        else:
-            self._written[facts.uid] = status
+        uid = members.facts.uid
+        before = self._written[uid]
+        composed = compose(members, self._mirror.pools, before=before, now=int(self._clock()))
+        if composed != before:
+            body = {"metadata": {"uid": uid}, "status": composed.wire()}
+            await self._client.apply(ACCELERATOR_POOLS, name, body, subresource="status")
+            self._written[uid] = composed

@@ -7,12 +7,12 @@ generation of a job. What comes back is what the cycle counts with; what is refu
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from berth.act.pods import Replicas, TemplateError
+from berth.act.refusals import taken, told
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
 from berth.cluster.pools import PoolFacts
@@ -20,30 +20,33 @@ from berth.cluster.requests import of_pod
 from berth.core.model import Hindrance, Toleration
 from berth.core.plan import Reason
 from berth.kube.client import ApiClient
-from berth.kube.errors import ApiError, Transient
+from berth.kube.errors import AlreadyExists, ApiError, Transient
 from berth.kube.resources import PODS
 
 logger = logging.getLogger(__name__)
 
 Find = Callable[[JobEntry], PoolFacts | None]
 
-_POD_FIELD = re.compile(r"\b(?:spec|metadata)\.(?=[a-zA-Z])")
-_PREAMBLE = re.compile(r'^(Pod|pods) "[^"]*" is (invalid|forbidden): ')
-
 
 async def try_replica(client: ApiClient, entry: JobEntry, pool: PoolFacts | None) -> Replica:
     """Try rank 0 of the job's next attempt. Raises Transient if the API server could not be asked."""
     generation = entry.generation
-    resource = pool.resource if pool else None
+    resource = (pool.resource or None) if pool else None
+    # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
+    attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
     try:
-        pod = Replicas(entry.manifest, entry.believed.attempt + 1, resource).pod(0, None)
-        made = await client.create(PODS, pod, namespace=entry.key.namespace, dry_run=True)
+        pod = Replicas(entry.manifest, attempt, resource).pod(0, None)
     except TemplateError as error:
         return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, str(error)))
+    try:
+        made = await client.create(PODS, pod, namespace=entry.key.namespace, dry_run=True)
     except Transient:
         raise
+    except AlreadyExists:
+        text = taken(pod["metadata"]["name"])
+        return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, text))
     except ApiError as error:
-        return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, told(error)))
+        return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, told(error, pod)))
     spec = made["spec"]
     return Replica(
         generation=generation,
@@ -51,23 +54,6 @@ async def try_replica(client: ApiClient, entry: JobEntry, pool: PoolFacts | None
         selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
         tolerations=tuple(_tolerations(spec.get("tolerations") or ())),
     )
-
-
-def told(error: ApiError) -> str:
-    """What the API server finds wrong with a replica, in the words of the job's own fields."""
-    if error.causes:
-        found = "; ".join(f"{_in_template(cause.field)}: {cause.message}" for cause in error.causes[:3])
-        more = f"; and {len(error.causes) - 3} more" if len(error.causes) > 3 else ""
-        return f"{found}{more}: correct the template"
-    return f"{_POD_FIELD.sub(_prefixed, _PREAMBLE.sub('', error.message))}: correct the template, or what refuses it"
-
-
-def _in_template(field: str) -> str:
-    return f"spec.template.{field}" if field else "spec.template"
-
-
-def _prefixed(match: re.Match[str]) -> str:
-    return f"spec.template.{match.group()}"
 
 
 def _tolerations(wire: Iterable[dict[str, str]]) -> Iterable[Toleration]:
@@ -104,6 +90,8 @@ class Prober:
         self._monotonic = monotonic
         self._running: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, float] = {}
+        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when a try hits a bug: its job would wait for ever, and nobody would know why."""
 
     def begin(self) -> float | None:
         """Begin to try whatever has not been tried; seconds until a refused one is due again."""
@@ -132,8 +120,9 @@ class Prober:
 
     def _done(self, uid: str, task: asyncio.Task[None]) -> None:
         del self._running[uid]
-        if not task.cancelled():
-            task.result()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.broken.done():
+            self.broken.set_exception(error)
         self._mirror.touch_uid(uid)
 
     async def stop(self) -> None:

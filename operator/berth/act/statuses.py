@@ -60,10 +60,10 @@ class Told:
             return False
         return True
 
-    def tell(self, entry: JobEntry, decision: Decision, priority: int, now: float) -> None:
-        """Remember that the status that the entry now holds tells this decision."""
+    def tell(self, entry: JobEntry, generation: int, decision: Decision, priority: int, now: float) -> None:
+        """Remember that the status that the entry now holds tells this decision, made about that generation."""
         self._told[entry.uid] = _Told(
-            decision.record, decision.report, entry.generation, priority, entry.manifest.status, now
+            decision.record, decision.report, generation, priority, entry.manifest.status, now
         )
         self._owed.pop(entry.key, None)
         self._since.pop(entry.uid, None)

@@ -58,6 +58,11 @@ class OwnPodSink(MirrorSink[OwnPod]):
         super().__init__(mirror.put_own_pod, mirror.drop_own_pod)
         self._mirror = mirror
 
+    def replace(self, items: Mapping[Key, OwnPod], resource_version: str) -> None:
+        """All there is."""
+        self._mirror.own_pods_listed(int(resource_version))
+        super().replace(items, resource_version)
+
     def _vanished(self, items: Mapping[Key, OwnPod], listed_at: int) -> list[Key]:
         there = self._mirror.own_pods()
         return [key for key, own in there.items() if key not in items and own.version <= listed_at]

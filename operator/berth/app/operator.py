@@ -133,7 +133,7 @@ async def _operate(
                 async with _background(
                     parts.loop.run(), pools.run(), kinds.run_audits(settings.audit_seconds)
                 ) as failed:
-                    await _first(stop.wait(), broken, failed, actuator.broken)
+                    await _first(stop.wait(), broken, failed, actuator.broken, prober.broken)
                 await parts.kopf.stop()
                 await actuator.finish(FINISH_SECONDS)
                 await recorder.flush()
@@ -220,9 +220,10 @@ def _last(parts: _Parts) -> Any:
 
 
 def _likely_pool(entry: JobEntry, mirror: Mirror) -> PoolFacts | None:
-    """The pool whose resource a replica is tried with: the first that the job may run in."""
+    """The pool whose resource a replica is tried with: the first that the job may run in, if any can be used."""
     wanted = entry.manifest.spec.pools
     for members in mirror.pools.members():
-        if not wanted or members.facts.name in wanted:
-            return members.facts
+        facts = members.facts
+        if facts.problem is None and (not wanted or facts.name in wanted):
+            return facts
     return None

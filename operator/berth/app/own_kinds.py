@@ -51,7 +51,7 @@ class OwnKinds:
             return
         try:
             self._mirror.put_job(TrainingJob.model_validate(_complete(obj, names.JOB_KIND)))
-        except ValidationError as error:
+        except ValueError as error:  # its spec, or a status that somebody edited by hand
             logger.error("unreadable TrainingJob", extra={"job": str(key), "error": str(error)})
 
     def pool(self, obj: dict[str, Any], gone: bool) -> None:
@@ -83,11 +83,13 @@ class OwnKinds:
         live_pools = set((await uids(self._client, ACCELERATOR_POOLS)).values())
         ghosts = 0
         for key, uid in jobs.items():
-            if uid not in live_jobs and key in self._mirror.jobs:
+            entry = self._mirror.jobs.get(key)
+            if uid not in live_jobs and entry is not None and entry.uid == uid:
                 self._mirror.drop_job(key, uid)
                 ghosts += 1
         for name, uid in pools.items():
-            if uid not in live_pools:
+            facts = self._mirror.pools.facts(name)
+            if uid not in live_pools and facts is not None and facts.uid == uid:
                 self._mirror.drop_pool(name, uid)
                 ghosts += 1
         if ghosts:

@@ -60,15 +60,16 @@ class JobEntry:
         )
 
     def renew(self, manifest: TrainingJob) -> bool:
-        """Take in a newer state of the object; False if it is not newer."""
+        """Take in a newer state of the object; False if it is not newer. ValueError if its status cannot be read."""
         version = int(manifest.metadata.resource_version)
         if version <= self.version:
             return False
+        record = records.read(manifest.status)
         if manifest.status == self.manifest.status:  # one object for equal statuses: who told it can tell by identity
             manifest = manifest.model_copy(update={"status": self.manifest.status})
         self.manifest = manifest
         self.version = version
-        self.record = records.read(manifest.status)
+        self.record = record
         self.view = None
         return True
 

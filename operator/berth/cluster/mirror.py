@@ -11,9 +11,12 @@ from berth.cluster.pools import PoolFacts, Pools
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
 from berth.cluster.requests import Requests
 from berth.core.cycle import Snapshot
-from berth.core.model import JobKey, Mode, Record
+from berth.core.model import JobKey, Mode, Placement, Record
 
 Key = tuple[str, str]
+
+_REMEMBERED = 10_000
+"""Uids of what is gone that are kept, so that nothing brings it back."""
 
 
 class Mirror:
@@ -32,12 +35,20 @@ class Mirror:
         self._nodes: dict[Key, NodeFacts] = {}
         self._classes: dict[str, int] = {}
         self._touched: set[JobKey] = set()
+        self._watched = 0  # the watch of Berth's pods has told everything up to this resourceVersion
+        self._leaving: dict[str, JobEntry] = {}
+        self._gone: dict[str, None] = {}
 
     # Jobs
 
     def put_job(self, manifest: TrainingJob) -> None:
-        """Take in a job, from an event or from the answer to a write."""
+        """Take in a job, from an event or from the answer to a write. One that is gone does not come back.
+
+        Raises ValueError if its status cannot be read; then what was known of it stays as it was.
+        """
         key = JobKey(manifest.metadata.namespace, manifest.metadata.name)
+        if manifest.metadata.uid in self._gone:
+            return
         entry = self.jobs.get(key)
         if entry is not None and entry.uid != manifest.metadata.uid:
             if int(manifest.metadata.resource_version) <= entry.version:
@@ -46,21 +57,25 @@ class Mirror:
             entry = None
         if entry is None:
             entry = self.jobs[key] = self._by_uid[manifest.metadata.uid] = JobEntry.of(manifest)
-            entry.pods = {own.pod.name: own for own in self._own.values() if own.job_uid == entry.uid}
+            entry.pods = {own.pod.name: own for own in self._own.values() if self._owner(own) is entry}
         elif not entry.renew(manifest):
             return
         self._job_changed(entry)
 
     def drop_job(self, key: JobKey, uid: str) -> None:
-        """Forget a job that is gone. Its pods count by themselves until they are gone, too."""
+        """Forget a job that is gone. Its pods count by themselves until they are gone, too.
+
+        While something is being carried out for it, all that it holds is held: a pod may still be on its way there.
+        """
+        self._bury(uid)
         entry = self.jobs.get(key)
         if entry is None or entry.uid != uid:
             return
         del self.jobs[key], self._by_uid[uid]
-        for node in entry.claims:
-            self.pools.release(node, uid)
-        for own in entry.pods.values():
-            self._claim_pod(own)
+        if entry.busy:
+            self._leaving[uid] = entry
+        else:
+            self._let_go(entry)
         self._touched.discard(key)
         self._on_change()
 
@@ -72,6 +87,10 @@ class Mirror:
 
     def settle(self, key: JobKey, uid: str) -> None:
         """Carrying out is over, well or not: from here on counts what the API server said."""
+        left = self._leaving.pop(uid, None)
+        if left is not None:
+            self._let_go(left)
+            self._on_change()
         entry = self._by_uid.get(uid)
         if entry is None or entry.key != key:
             return
@@ -120,44 +139,48 @@ class Mirror:
     # Sinks of the reflectors and of answers to writes
 
     def put_own_pod(self, key: Key, own: OwnPod) -> None:
-        """Take in one of Berth's pods."""
-        known = self._own.get(key)
-        if known is not None and known.version > own.version:
-            return
-        if known is not None and known.pod.uid != own.pod.uid:
-            self.drop_own_pod(key)
-        self._own[key] = own
-        entry = self._by_uid.get(own.job_uid)
-        if entry is not None:
-            entry.pods[own.pod.name] = own
-            self._pods_changed(entry)
-        self._claim_pod(own)
-        self._on_change()
+        """Take in one of Berth's pods as its watch tells it."""
+        self._watched = max(self._watched, own.version)
+        self._take_own_pod(key, own)
+
+    def answer_own_pod(self, key: Key, own: OwnPod) -> None:
+        """Take in one of Berth's pods from the answer to a write.
+
+        What the watch has passed it has told already, the pod's end included: nothing would ever take a pod away again
+        that its own answer had brought back.
+        """
+        if own.version > self._watched:
+            self._take_own_pod(key, own)
+
+    def own_pods_listed(self, version: int) -> None:
+        """All of Berth's pods were listed at that resourceVersion; what is not on the list is dropped after this."""
+        self._watched = max(self._watched, version)
 
     def drop_own_pod(self, key: Key) -> None:
-        """Forget one of Berth's pods."""
-        own = self._own.pop(key, None)
-        if own is None:
-            return
-        self.pools.release(own.pod.node, own.pod.uid)
-        entry = self._by_uid.get(own.job_uid)
-        if entry is not None:
-            entry.pods.pop(own.pod.name, None)
-            self._pods_changed(entry)
-        self._on_change()
+        """Forget one of Berth's pods that its watch tells gone."""
+        own = self._own.get(key)
+        # One that the watch has not come to yet is known from an answer: what went is an earlier pod of that name.
+        if own is not None and own.version <= self._watched:
+            self._forget_own_pod(key, own)
+
+    def pod_is_gone(self, key: Key, uid: str) -> None:
+        """Forget one of Berth's pods that the API server, asked about it, does not have."""
+        own = self._own.get(key)
+        if own is not None and own.pod.uid == uid:
+            self._forget_own_pod(key, own)
 
     def put_foreign_pod(self, key: Key, pod: ForeignPod) -> None:
         """Take in somebody else's pod."""
         self.drop_foreign_pod(key)
         self._foreign[key] = pod
-        self.pools.claim(pod.node, pod.uid, pod.requests)
+        self.pools.claim(pod.node, _foreign(pod), pod.requests)
         self._on_change()
 
     def drop_foreign_pod(self, key: Key) -> None:
         """Forget somebody else's pod."""
         known = self._foreign.pop(key, None)
         if known is not None:
-            self.pools.release(known.node, known.uid)
+            self.pools.release(known.node, _foreign(known))
             self._on_change()
 
     def put_node(self, key: Key, facts: NodeFacts) -> None:
@@ -177,8 +200,10 @@ class Mirror:
     def put_pool(self, facts: PoolFacts) -> None:
         """Take in a pool."""
         known = self.pools.facts(facts.name)
-        if known is not None and known.uid == facts.uid and known.version >= facts.version:
+        if facts.uid in self._gone or (known is not None and known.version >= facts.version):
             return
+        if known is not None and known.uid != facts.uid:
+            self._bury(known.uid)
         if self.pools.set_pool(facts):
             for entry in self.jobs.values():  # a placement's claims name the pool's resource
                 self._claim_placement(entry)
@@ -186,6 +211,7 @@ class Mirror:
 
     def drop_pool(self, name: str, uid: str) -> None:
         """Forget a pool that is gone."""
+        self._bury(uid)
         known = self.pools.facts(name)
         if known is not None and known.uid == uid:
             self.pools.drop_pool(name)
@@ -194,7 +220,8 @@ class Mirror:
     def set_priority_classes(self, classes: Mapping[str, tuple[int, bool]]) -> None:
         """Take in all PriorityClasses: name → (value, whether it is the cluster's default)."""
         self._classes = {name: value for name, (value, _) in classes.items()}
-        self.default_priority = max((value for value, default in classes.values() if default), default=0)
+        # Kubernetes takes the smallest, too, where a race has made several defaults.
+        self.default_priority = min((value for value, default in classes.values() if default), default=0)
         for entry in self.jobs.values():
             self._pods_changed(entry)
         self._on_change()
@@ -206,6 +233,8 @@ class Mirror:
         jobs = []
         for entry in self.jobs.values():
             if entry.view is None:
+                if entry.replica is None:
+                    self._claim_placement(entry)  # its pods, known by now, say what a replica takes
                 entry.view = entry.to_view(self._classes, self.default_priority)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
@@ -219,7 +248,48 @@ class Mirror:
         """Berth's pods by (namespace, name); not to be changed."""
         return self._own
 
-    # Claims
+    # Jobs and pods together
+
+    def _owner(self, own: OwnPod) -> JobEntry | None:
+        """The job that made a pod; None if it is gone, or if the pod only wears its labels."""
+        entry = self._by_uid.get(own.job_uid) or self._leaving.get(own.job_uid)
+        return entry if entry is not None and entry.key == (own.namespace, own.job) else None
+
+    def _take_own_pod(self, key: Key, own: OwnPod) -> None:
+        known = self._own.get(key)
+        if known is not None and known.version > own.version:
+            return
+        if known is not None and (known.pod.uid, known.job_uid) != (own.pod.uid, own.job_uid):
+            self._forget_own_pod(key, known)
+        self._own[key] = own
+        entry = self._owner(own)
+        if entry is not None:
+            entry.pods[own.pod.name] = own
+            self._pods_changed(entry)
+        self._claim_pod(own)
+        self._on_change()
+
+    def _forget_own_pod(self, key: Key, own: OwnPod) -> None:
+        del self._own[key]
+        self.pools.release(own.pod.node, own.pod.uid)
+        entry = self._owner(own)
+        if entry is not None:
+            entry.pods.pop(own.pod.name, None)
+            self._pods_changed(entry)
+        self._on_change()
+
+    def _let_go(self, entry: JobEntry) -> None:
+        """Give back what a job's placement held; its pods count by themselves."""
+        for node in entry.claims:
+            self.pools.release(node, entry.uid)
+        for own in entry.pods.values():
+            self._claim_pod(own)
+
+    def _bury(self, uid: str) -> None:
+        """Remember that a job or a pool is gone: an answer or an event may still tell of its life."""
+        self._gone[uid] = None
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def _job_changed(self, entry: JobEntry) -> None:
         self._pods_changed(entry)
@@ -236,9 +306,8 @@ class Mirror:
         """Count what a placement takes, from the moment it was decided until its job has finished."""
         wanted: dict[str, Requests] = {}
         placement = entry.believed.holds
-        facts = self.pools.facts(placement.pool) if placement else None
-        if placement is not None and facts is not None:
-            each = self._requests(entry, facts.resource)
+        if placement is not None:
+            each = self._requests(entry, placement)
             counts: dict[str, int] = {}
             for node in placement.nodes:
                 counts[node] = counts.get(node, 0) + 1
@@ -249,13 +318,18 @@ class Mirror:
             self.pools.claim(node, entry.uid, requests)
         entry.claims = wanted
 
-    def _requests(self, entry: JobEntry, resource: str) -> Requests:
-        """What one replica takes: as a dry run found it, or as a pod of the attempt says after a restart."""
-        if entry.replica is None:
-            attempt = entry.believed.attempt
-            for own in entry.pods.values():
-                if own.pod.attempt == attempt:
-                    return own.requests
+    def _requests(self, entry: JobEntry, placement: Placement) -> Requests:
+        """What one replica takes: as a dry run found it.
+
+        After a restart nothing is known of that, and the pool may count another resource by now: then as a pod of the
+        attempt says.
+        """
+        resource = self.pools.resource(placement.pool) or ""
+        attempt, ranks = entry.believed.attempt, len(placement.nodes)
+        pods = (own for own in entry.pods.values() if own.pod.attempt == attempt and own.pod.rank < ranks)
+        made = next((own.requests for own in pods), None)
+        if made is not None and (entry.replica is None or all(name != resource for name, _ in made)):
+            return made
         return entry.gang().demand(resource).requests
 
     def _claim_pod(self, own: OwnPod) -> None:
@@ -263,10 +337,24 @@ class Mirror:
         pod = own.pod
         if not pod.node:
             return
-        entry = self._by_uid.get(own.job_uid)
-        believed = entry.believed if entry else None
-        covered = believed is not None and believed.holds is not None and believed.attempt == pod.attempt
-        if covered or pod.ended:
+        entry = self._owner(own)
+        if pod.ended or (entry is not None and _as_placed(entry, own)):
             self.pools.release(pod.node, pod.uid)
         else:
             self.pools.claim(pod.node, pod.uid, own.requests)
+
+
+def _as_placed(entry: JobEntry, own: OwnPod) -> bool:
+    """Whether a pod sits where the placement that its job holds has put its rank."""
+    held, pod = entry.believed.holds, own.pod
+    if held is None or entry.believed.attempt != pod.attempt:
+        return False
+    return pod.rank < len(held.nodes) and held.nodes[pod.rank] == pod.node
+
+
+def _foreign(pod: ForeignPod) -> str:
+    """Under which name a foreign pod claims.
+
+    Not its bare uid: it may have been one of Berth's, and the watches that tell so are in no order.
+    """
+    return f"foreign/{pod.uid}"

@@ -97,6 +97,7 @@ class Pools:
         self._nodes: dict[str, Node] = {}
         self._home: dict[str, str] = {}
         self._claims: dict[str, dict[str, Requests]] = {}
+        self._resources: dict[str, str] = {}
         self._dirty: set[str] = set()
         self._reassign = False
 
@@ -104,6 +105,8 @@ class Pools:
 
     def set_pool(self, facts: PoolFacts) -> bool:
         """Take in a new or changed pool; False if nothing but its status changed."""
+        if facts.resource:
+            self._resources[facts.name] = facts.resource
         known = self._members.get(facts.name)
         if known is not None and replace(known.facts, version=facts.version) == facts:
             known.facts = facts
@@ -184,6 +187,10 @@ class Pools:
         """What is known of a pool."""
         members = self._members.get(name)
         return members.facts if members else None
+
+    def resource(self, name: str) -> str | None:
+        """What a device of a pool is called, or was called last: gangs outlive their pool, or its profile's name."""
+        return self._resources.get(name)
 
     def _settle(self) -> None:
         """Bring trees and ledgers up to date with all that was taken in."""

@@ -79,8 +79,11 @@ class Credentials:
         """
         if self._clock() - self._loaded < RENEW_INTERVAL:
             return
-        self._loaded = self._clock()
-        self._use(await self._load())
+        try:
+            self._use(await self._load())
+        finally:
+            # After a plugin that took long, and after a failure: those who waited meanwhile must not run it again.
+            self._loaded = self._clock()
 
     def _use(self, login: Login) -> None:
         if login.cert_file is not None and self._tls is not None:

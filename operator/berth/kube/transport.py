@@ -127,7 +127,10 @@ class Transport:
             response = await self._send(request, authorization, limits)
             async with response:
                 if response.status < 400:
-                    yield response
+                    try:
+                        yield response
+                    finally:
+                        _drop_unfinished(response)
                     return
                 payload = await response.read()
             error = from_response(
@@ -135,7 +138,7 @@ class Transport:
             )
             if last or not isinstance(error, Unauthorized):
                 raise error
-            await self._renew(authorization, error)
+            await self._renew(error)
 
     async def _send(
         self, request: Request, authorization: str | None, limits: aiohttp.ClientTimeout
@@ -160,15 +163,13 @@ class Transport:
                 self._on_call(request.verb, request.resource, code, self._clock() - started)
         return response
 
-    async def _renew(self, used: str | None, refused: ApiError) -> None:
+    async def _renew(self, refused: ApiError) -> None:
         """Load credentials anew, once for all the requests that were refused together."""
-        credentials = self.connection.credentials
         async with self._renewal:
-            if credentials.authorization == used:
-                try:
-                    await credentials.renew()
-                except ConfigError as error:
-                    raise refused from error
+            try:
+                await self.connection.credentials.renew()
+            except ConfigError as error:
+                raise refused from error
 
     def _open_session(self) -> aiohttp.ClientSession:
         """The session whose connections were made with the current client certificate."""
@@ -221,6 +222,15 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000)
     return made
+
+
+def _drop_unfinished(response: aiohttp.ClientResponse) -> None:
+    """Drop the connection of an answer that was not read to its end, as a watch that was left.
+
+    It cannot be used again, and a farewell in TLS would keep its socket until the other side replies or 30 s pass.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 def _unreachable(request: Request, error: BaseException) -> Unreachable:

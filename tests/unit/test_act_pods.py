@@ -1,0 +1,306 @@
+"""What replicas are made of: the template, completed, and never contradicted in silence."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+
+from berth.act.environment import Rank, merged, variables
+from berth.act.pods import Replicas, TemplateError, service
+from berth.api.job import Runtime
+from tests.unit.wire_objects import GPU, Json, a_job, a_template
+
+TRAINER = {"name": "trainer", "image": "trainer:1"}
+
+
+def a_pod(rank: int = 0, node: str | None = "n1", resource: str | None = GPU, attempt: int = 1, **job: Any) -> Json:
+    return Replicas(a_job(**job), attempt, resource).pod(rank, node)
+
+
+def env(pod: Json, container: int = 0, kind: str = "containers") -> dict[str, Any]:
+    """Variables of a container, the last of equal names counting, as in Kubernetes."""
+    return {v["name"]: v.get("value", v.get("valueFrom")) for v in pod["spec"][kind][container]["env"]}
+
+
+def test_a_replica_is_named_labelled_and_owned() -> None:
+    """By job, attempt and rank; the job controls it, and waits for it to go."""
+    pod = a_pod(3, attempt=2, replicas=4)
+    assert "train-2-3" == pod["metadata"]["name"]
+    assert {
+        "berth.dev/job": "train",
+        "berth.dev/job-uid": "train-uid",
+        "berth.dev/attempt": "2",
+        "berth.dev/replica": "3",
+    } == pod["metadata"]["labels"]
+    owner = {"apiVersion": "berth.dev/v1alpha1", "kind": "TrainingJob", "name": "train", "uid": "train-uid"}
+    assert [{**owner, "controller": True, "blockOwnerDeletion": True}] == pod["metadata"]["ownerReferences"]
+
+
+def test_labels_and_annotations_of_the_template_are_kept() -> None:
+    """Berth's own stand beside them."""
+    template = {**a_template(), "metadata": {"labels": {"team": "llm"}, "annotations": {"note": "x"}}}
+    pod = a_pod(template=template)
+    assert "llm" == pod["metadata"]["labels"]["team"]
+    assert "train" == pod["metadata"]["labels"]["berth.dev/job"]
+    assert {"note": "x"} == pod["metadata"]["annotations"]
+
+
+def test_everything_else_of_the_template_stays_as_it_was_written() -> None:
+    """Fields that Berth does not know included."""
+    spec = {
+        "nodeSelector": {"zone": "a"},
+        "tolerations": [{"operator": "Exists"}],
+        "somethingNew": {"a_b": [1]},
+        "hostNetwork": True,
+    }
+    container = {**TRAINER, "volumeMounts": [{"name": "data", "mountPath": "/data"}], "terminationMessagePath": "/x"}
+    pod = a_pod(template=a_template(container, **spec))
+    assert spec == {key: pod["spec"][key] for key in spec}
+    assert container == {key: pod["spec"]["containers"][0][key] for key in container}
+
+
+def test_a_replica_never_restarts_alone_and_leaves_its_last_words() -> None:
+    """The tail of the log, where a container writes no message of its own, unless its author chose otherwise."""
+    pod = a_pod(template=a_template(TRAINER, {"name": "b", "terminationMessagePolicy": "File"}))
+    assert "Never" == pod["spec"]["restartPolicy"]
+    assert ["FallbackToLogsOnError", "File"] == [c["terminationMessagePolicy"] for c in pod["spec"]["containers"]]
+
+
+def test_a_replica_is_tied_to_its_node_by_an_affinity() -> None:
+    """kube-scheduler checks once more and binds."""
+    spec = a_pod()["spec"]
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    assert {"nodeAffinity": required} == spec["affinity"]
+    assert "nodeName" not in spec
+
+
+def test_with_direct_binding_a_replica_is_bound_when_it_is_made() -> None:
+    """One write less."""
+    spec = a_pod(binding="Direct")["spec"]
+    assert "n1" == spec["nodeName"]
+    assert "affinity" not in spec
+
+
+def test_a_replica_that_is_only_tried_is_tied_to_nothing() -> None:
+    """Nor does it ask for devices while nobody knows what they are called."""
+    spec = a_pod(node=None, resource=None)["spec"]
+    assert {"nodeName", "affinity"}.isdisjoint(spec)
+    assert "resources" not in spec["containers"][0]
+
+
+def test_replicas_find_each_other_by_host_names_under_the_attempts_service() -> None:
+    """A job of one replica has nobody to find."""
+    spec = a_pod(1, attempt=3)["spec"]
+    assert ("train-3-1", "train-3") == (spec["hostname"], spec["subdomain"])
+    lone = a_pod(replicas=1)["spec"]
+    assert "train-1-0" == lone["hostname"]
+    assert "subdomain" not in lone
+
+
+def test_the_service_selects_one_attempt_and_shows_who_is_not_ready() -> None:
+    """The rendezvous comes before readiness, and workers of an earlier attempt must not be found."""
+    found = service(a_job(), 2)
+    assert "train-2" == found["metadata"]["name"]
+    assert "train-uid" == found["metadata"]["ownerReferences"][0]["uid"]
+    spec = found["spec"]
+    assert ("None", True) == (spec["clusterIP"], spec["publishNotReadyAddresses"])
+    assert {"berth.dev/job": "train", "berth.dev/job-uid": "train-uid", "berth.dev/attempt": "2"} == spec["selector"]
+    assert spec["selector"].items() <= a_pod(1, attempt=2)["metadata"]["labels"].items()
+    assert [29500] == [port["port"] for port in spec["ports"]]
+
+
+# Devices
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        (None, {"limits": {GPU: "8"}}),
+        ({}, {"limits": {GPU: "8"}}),
+        ({"limits": None}, {"limits": {GPU: "8"}}),
+        ({"limits": {"cpu": "4"}}, {"limits": {"cpu": "4", GPU: "8"}}),
+        ({"requests": {"cpu": "4"}}, {"requests": {"cpu": "4", GPU: "8"}, "limits": {GPU: "8"}}),
+        ({"limits": {GPU: 8}}, {"limits": {GPU: 8}}),
+        ({"limits": {GPU: "8"}, "requests": {GPU: "8"}}, {"limits": {GPU: "8"}, "requests": {GPU: "8"}}),
+    ],
+)
+def test_the_first_container_gets_the_devices_unless_it_asks_for_them(resources: Any, expected: Json) -> None:
+    """As a limit, and as a request where the container has requests, which then have to be equal."""
+    container = TRAINER if resources is None else {**TRAINER, "resources": resources}
+    assert expected == a_pod(template=a_template(container))["spec"]["containers"][0]["resources"]
+
+
+def test_resources_that_are_left_empty_are_none() -> None:
+    """`resources:` with nothing behind it."""
+    pod = a_pod(template=a_template({**TRAINER, "resources": None}))
+    assert {"limits": {GPU: "8"}} == pod["spec"]["containers"][0]["resources"]
+
+
+def test_devices_may_be_asked_for_by_another_container_or_by_several() -> None:
+    """Together they must be what the job says."""
+    four = {"resources": {"limits": {GPU: "4"}}}
+    pod = a_pod(template=a_template(TRAINER, {"name": "a", **four}, {"name": "b", **four}))
+    assert "resources" not in pod["spec"]["containers"][0]
+    assert [four["resources"]] * 2 == [c["resources"] for c in pod["spec"]["containers"][1:]]
+
+
+def test_an_init_container_may_ask_for_devices_besides() -> None:
+    """A check of the devices before the training: it gives them back."""
+    check = {"name": "check", "resources": {"limits": {GPU: "8"}}}
+    pod = a_pod(template=a_template(TRAINER, initContainers=[check]))
+    assert {GPU: "8"} == pod["spec"]["containers"][0]["resources"]["limits"]
+
+
+@pytest.mark.parametrize("asked", ["4", 4, "8k", "-8", "1e1", "eight", "0"])
+def test_devices_that_contradict_the_job_are_refused(asked: Any) -> None:
+    """With the field, its value, and what to do."""
+    template = a_template(TRAINER, {"name": "b", "resources": {"limits": {GPU: asked}}})
+    text = (
+        f"spec.template.spec.containers[1].resources.limits[{GPU}]: {asked}: the containers of a replica must ask for "
+        "spec.devicesPerReplica (8) in all; leave it out, and the first container gets them"
+    )
+    with pytest.raises(TemplateError, match=re.escape(text)):
+        a_pod(template=template)
+
+
+# Environment
+
+
+def test_every_replica_knows_who_it_is() -> None:
+    """Whatever its runtime."""
+    found = env(a_pod(1, attempt=2, replicas=4))
+    assert {
+        "BERTH_JOB": "train",
+        "BERTH_ATTEMPT": "2",
+        "BERTH_REPLICA": "1",
+        "BERTH_REPLICAS": "4",
+        "BERTH_DEVICES_PER_REPLICA": "8",
+        "BERTH_COORDINATOR": "train-2-0.train-2.team.svc",
+    } == found
+
+
+def test_torchrun_needs_no_arguments() -> None:
+    """Its rendezvous is told by variables; a stray worker of an earlier attempt has another id."""
+    found = env(a_pod(1, attempt=2, replicas=4, runtime="Torchrun"))
+    assert {
+        "PET_NNODES": "4",
+        "PET_NODE_RANK": "1",
+        "PET_NPROC_PER_NODE": "8",
+        "PET_MASTER_ADDR": "train-2-0.train-2.team.svc",
+        "PET_MASTER_PORT": "29500",
+        "PET_RDZV_ID": "train-2",
+    } == {name: value for name, value in found.items() if name.startswith("PET_")}
+
+
+@pytest.mark.parametrize("runtime", list(Runtime))
+def test_every_runtime_has_berths_own_variables(runtime: Runtime) -> None:
+    """A runtime adds, and takes nothing away; values are texts, as Kubernetes wants them."""
+    found = variables(Rank("train", 1, 0, 2, 8, "host"), runtime)
+    assert {"BERTH_JOB", "BERTH_COORDINATOR"} <= {v["name"] for v in found}
+    assert all(isinstance(v["value"], str) for v in found)
+
+
+def test_a_lone_replica_meets_itself() -> None:
+    """It has no Service."""
+    assert "localhost" == env(a_pod(replicas=1, runtime="Torchrun"))["PET_MASTER_ADDR"]
+
+
+def test_berths_variables_stand_first_so_that_others_may_refer_to_them() -> None:
+    """Kubernetes expands `$(NAME)` only from variables that stand before."""
+    own = [
+        {"name": "LOG", "value": "/logs/$(BERTH_REPLICA)"},
+        {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "x"}}},
+    ]
+    names = [v["name"] for v in a_pod(template=a_template({**TRAINER, "env": own}))["spec"]["containers"][0]["env"]]
+    assert ["LOG", "POD"] == names[-2:]
+    assert names.index("BERTH_REPLICA") < names.index("LOG")
+
+
+def test_a_container_may_override_what_its_runtime_is_told() -> None:
+    """One process for each replica instead of one for each device: it stands there once."""
+    own = [{"name": "PET_NPROC_PER_NODE", "value": "1"}]
+    pod = a_pod(runtime="Torchrun", template=a_template({**TRAINER, "env": own}))
+    names = [v["name"] for v in pod["spec"]["containers"][0]["env"]]
+    assert 1 == names.count("PET_NPROC_PER_NODE")
+    assert "1" == env(pod)["PET_NPROC_PER_NODE"]
+
+
+def test_all_containers_get_the_environment() -> None:
+    """Those that prepare, too."""
+    pod = a_pod(1, template=a_template(TRAINER, {"name": "b"}, initContainers=[{"name": "stage-in"}]))
+    assert ["1", "1", "1"] == [
+        env(pod)["BERTH_REPLICA"],
+        env(pod, 1)["BERTH_REPLICA"],
+        env(pod, 0, "initContainers")["BERTH_REPLICA"],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+def test_berths_own_variables_cannot_be_set(kind: str) -> None:
+    """A replica that lied about its rank would break the gang."""
+    bad = {"name": "b", "env": [{"name": "X", "value": "1"}, {"name": "BERTH_REPLICA", "value": "0"}]}
+    template = (
+        a_template(TRAINER, bad) if kind == "containers" else a_template(TRAINER, initContainers=[{"name": "a"}, bad])
+    )
+    text = f"spec.template.spec.{kind}[1].env BERTH_REPLICA: names that start with BERTH_ are set by Berth; rename it"
+    with pytest.raises(TemplateError, match=re.escape(text)):
+        a_pod(template=template)
+
+
+def test_merging_changes_neither_side() -> None:
+    """Pods of one gang are made from one template."""
+    ours, theirs = [{"name": "A", "value": "1"}], [{"name": "B", "value": "2"}]
+    before = copy.deepcopy((ours, theirs))
+    merged(ours, theirs)[0]["value"] = "9"
+    assert before == (ours, theirs)
+
+
+def test_pods_of_one_gang_share_nothing() -> None:
+    """What is changed in one does not show in another, nor in the job."""
+    job = a_job(template=a_template({**TRAINER, "env": [{"name": "A", "value": "1"}]}))
+    replicas = Replicas(job, 1, GPU)
+    first, second = replicas.pod(0, "n1"), replicas.pod(1, "n2")
+    first["spec"]["containers"][0]["env"].clear()
+    first["spec"]["containers"][0]["resources"]["limits"].clear()
+    assert "1" == env(second)["BERTH_REPLICA"]
+    assert second == Replicas(job, 1, GPU).pod(1, "n2")
+
+
+# Templates that are no templates
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        (a_template({**TRAINER, "env": "A=1"}), "containers[0].env: 'A=1': must be a list of objects"),
+        (a_template({**TRAINER, "env": ["A=1"]}), "containers[0].env[0]: 'A=1': must be an object"),
+        (a_template({**TRAINER, "env": {"A": "1"}}), "containers[0].env: {'A': '1'}: must be a list of objects"),
+        (a_template({**TRAINER, "resources": "large"}), "containers[0].resources: 'large': must be an object"),
+        (
+            a_template({**TRAINER, "resources": {"limits": [GPU]}}),
+            f"containers[0].resources.limits: ['{GPU}']: must be an object",
+        ),
+        (
+            a_template({**TRAINER, "resources": {"requests": 8}}),
+            "containers[0].resources.requests: 8: must be an object",
+        ),
+        (a_template(TRAINER, initContainers="stage-in"), "initContainers: 'stage-in': must be a list of objects"),
+        (a_template(TRAINER, initContainers=["stage-in"]), "initContainers[0]: 'stage-in': must be an object"),
+        (
+            a_template(TRAINER, initContainers=[{"name": "a", "env": 5}]),
+            "initContainers[0].env: 5: must be a list of objects",
+        ),
+    ],
+)
+def test_a_field_of_the_wrong_shape_is_told_by_name(template: Json, text: str) -> None:
+    """The schema keeps what it does not know, so it may be anything: it must not end the operator."""
+    with pytest.raises(TemplateError, match=re.escape(f"spec.template.spec.{text}; write it as in a Pod")):
+        a_pod(template=template)
+
+
+def test_shapes_that_are_left_empty_are_none() -> None:
+    """`env:` with nothing behind it is how people clear a list."""
+    pod = a_pod(template=a_template({**TRAINER, "env": None, "resources": {"requests": None}}, initContainers=None))
+    assert "0" == env(pod)["BERTH_REPLICA"]

@@ -1,0 +1,292 @@
+"""Trying a replica before planning it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from berth.act.probe import Prober, try_replica
+from berth.act.refusals import told
+from berth.cluster.jobs import JobEntry, Replica
+from berth.cluster.mirror import Mirror
+from berth.cluster.pools import PoolFacts
+from berth.core.model import Hindrance, JobKey, Toleration
+from berth.core.plan import Reason
+from berth.kube.errors import ApiError
+from tests.unit.small_cluster import SmallCluster, refusal, unreachable
+from tests.unit.wire_objects import GPU, a_job, a_template, own_pod, placed, pool_facts, status_of
+
+KEY = JobKey("team", "train")
+
+pytestmark = pytest.mark.looptime
+
+
+async def tried(cluster: SmallCluster, pool: PoolFacts | None = None, **job: Any) -> Replica:
+    return await try_replica(cluster, JobEntry.of(a_job(**job)), pool)
+
+
+async def test_a_replica_counts_as_admission_would_make_it() -> None:
+    """What a LimitRange adds, what webhooks select and tolerate: the pod as it will be, its devices apart."""
+    cluster = SmallCluster()
+
+    def admit(pod: dict[str, Any]) -> None:
+        pod["spec"]["containers"][0]["resources"]["requests"] = {"cpu": "2", GPU: "8"}
+        pod["spec"]["nodeSelector"] = {"zone": "b", "arch": "amd64"}
+        pod["spec"]["tolerations"] = [
+            {"key": "gpu", "operator": "Exists"},
+            {"key": "k", "value": "v", "effect": "NoSchedule"},
+        ]
+
+    cluster.reshape = admit
+    found = await tried(cluster, pool_facts(), generation=4)
+    assert (4, None) == (found.generation, found.hindrance)
+    assert (("cpu", 2000), ("pods", 1)) == found.requests
+    assert (("arch", "amd64"), ("zone", "b")) == found.selector
+    assert (Toleration("gpu", "Exists", "", ""), Toleration("k", "Equal", "v", "NoSchedule")) == found.tolerations
+
+
+async def test_trying_leaves_nothing_behind() -> None:
+    """It is a dry run of the next attempt's first replica, tied to no node."""
+    cluster = SmallCluster()
+    await tried(cluster, pool_facts(), status={"attempt": 3})
+    assert (["try pods team/train-4-0"], {}) == (cluster.calls, cluster.objects)
+
+
+async def test_without_a_pool_a_replica_is_tried_without_devices() -> None:
+    """The rest of the template can be wrong, too; a pool that cannot say what a device is called is as good as none."""
+    for pool in (None, pool_facts(resource="", problem=("UnknownProfile", "there is none"))):
+        cluster = SmallCluster()
+        seen: list[Any] = []
+        cluster.reshape = lambda pod, seen=seen: seen.append(pod["spec"]["containers"][0].get("resources"))  # type: ignore[misc]
+        found = await tried(cluster, pool)
+        assert ([None], None) == (seen, found.hindrance)
+
+
+async def test_a_template_that_contradicts_the_job_never_reaches_the_api_server() -> None:
+    """The sentence is Berth's own."""
+    cluster = SmallCluster()
+    template = a_template({"name": "trainer", "resources": {"limits": {GPU: "4"}}})
+    found = await tried(cluster, pool_facts(), template=template)
+    assert found.hindrance is not None
+    assert Reason.TEMPLATE_REFUSED == found.hindrance.reason
+    assert "must ask for spec.devicesPerReplica (8) in all" in found.hindrance.message
+    assert [] == cluster.calls
+
+
+async def test_a_replica_that_the_api_server_refuses_is_the_jobs_condition() -> None:
+    """In its words, with the job's own fields."""
+    cluster = SmallCluster()
+    causes = [{"field": "spec.containers[0].image", "reason": "FieldValueRequired", "message": "Required value"}]
+    cluster.fail("try pods", refusal(422, "Invalid", 'Pod "train-1-0" is invalid: …', details={"causes": causes}))
+    found = await tried(cluster, pool_facts())
+    text = "spec.template.spec.containers[0].image: Required value: correct the template"
+    assert Hindrance(Reason.TEMPLATE_REFUSED, text) == found.hindrance
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            refusal(
+                403,
+                "Forbidden",
+                'pods "train-1-0" is forbidden: exceeded quota: team, requested: cpu=2, used: cpu=9, limited: cpu=10',
+            ),
+            "exceeded quota: team, requested: cpu=2, used: cpu=9, limited: cpu=10: correct the template, or what refuses it",
+        ),
+        (
+            refusal(
+                400,
+                "BadRequest",
+                'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].imagee"',
+            ),
+            'unknown field "spec.template.spec.containers[0].imagee": correct the template',
+        ),
+        (
+            refusal(
+                422,
+                "Invalid",
+                "…",
+                details={"causes": [{"field": f"spec.f{n}", "message": f"Invalid value: {n}"} for n in range(5)]},
+            ),
+            "spec.template.spec.f0: Invalid value: 0; spec.template.spec.f1: Invalid value: 1; "
+            "spec.template.spec.f2: Invalid value: 2; and 2 more: correct the template",
+        ),
+        (
+            refusal(422, "Invalid", "…", details={"causes": [{"field": "", "message": "too long"}]}),
+            "spec.template: too long: correct the template",
+        ),
+    ],
+)
+def test_a_refusal_is_told_in_the_fields_that_the_user_wrote(error: ApiError, expected: str) -> None:
+    """The server speaks of a pod; the user wrote a template."""
+    assert expected == told(error)
+
+
+class Tries:
+    """A prober over a small cluster and a mirror with one job."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.cluster = SmallCluster()
+        self.rings = 0
+        self.mirror = Mirror(self._ring)
+        self.mirror.put_pool(pool_facts())
+        self.prober = Prober(
+            client=self.cluster,
+            mirror=self.mirror,
+            pool=lambda _: self.mirror.pools.facts("h800"),
+            again_seconds=60.0,
+            pause_seconds=2.0,
+            monotonic=self.loop.time,
+        )
+        self.mirror.put_job(a_job())
+
+    def _ring(self) -> None:
+        self.rings += 1
+
+    @property
+    def hindrance(self) -> Hindrance | None:
+        return self.mirror.jobs[KEY].to_view({}, 0).hindrance
+
+    async def after(self, seconds: float) -> None:
+        """A cycle begins after so much time, and what it begins goes on for a moment."""
+        await asyncio.sleep(seconds)
+        self.prober.begin()
+        await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+async def tries() -> AsyncIterator[Tries]:
+    made = Tries()
+    yield made
+    await made.prober.stop()
+
+
+async def test_a_job_is_tried_once_for_each_generation(tries: Tries) -> None:
+    """Cycles come often; the answer is good until the job changes."""
+    for _ in range(3):
+        await tries.after(0)
+    assert (1, None) == (len(tries.cluster.calls), tries.hindrance)
+    tries.mirror.put_job(a_job(version=2, generation=2))
+    await tries.after(0)
+    assert (2, None) == (len(tries.cluster.calls), tries.hindrance)
+
+
+async def test_a_job_is_not_tried_twice_at_a_time(tries: Tries) -> None:
+    """However slow the API server is."""
+    hold = tries.cluster.hold("try pods")
+    for _ in range(3):
+        await tries.after(0)
+    assert 1 == len(tries.cluster.calls)
+    hold.release.set()
+    await tries.after(0)
+    assert tries.hindrance is None
+
+
+async def test_the_end_of_a_try_brings_its_job_back_to_a_cycle(tries: Tries) -> None:
+    """Nothing else would."""
+    tries.prober.begin()
+    tries.rings = 0
+    await asyncio.sleep(0.1)
+    assert tries.rings
+
+
+async def test_an_api_server_that_cannot_be_asked_is_asked_again_after_a_pause(tries: Tries) -> None:
+    """It is no refusal; the job goes on waiting for the try."""
+    tries.cluster.fail("try pods", unreachable())
+    await tries.after(0)
+    await tries.after(0)
+    assert 1 == len(tries.cluster.calls)
+    assert tries.hindrance is not None
+    assert Reason.VALIDATING == tries.hindrance.reason
+    tries.rings = 0
+    await asyncio.sleep(2)
+    assert tries.rings
+    await tries.after(0)
+    assert (2, None) == (len(tries.cluster.calls), tries.hindrance)
+
+
+async def test_a_refused_replica_is_tried_again_after_a_while(tries: Tries) -> None:
+    """What refused it may lie outside the job; until then, and while it is tried, the refusal stands."""
+    tries.cluster.fail("try pods", refusal(403, "Forbidden", "exceeded quota"), times=2)
+    await tries.after(0)
+    await tries.after(59)
+    assert 1 == len(tries.cluster.calls)
+    assert tries.hindrance is not None
+    await tries.after(1)
+    assert 2 == len(tries.cluster.calls)
+    assert Reason.TEMPLATE_REFUSED == tries.hindrance.reason
+    await tries.after(60)
+    assert (3, None) == (len(tries.cluster.calls), tries.hindrance)
+
+
+async def test_the_loop_is_told_when_a_refused_replica_is_due(tries: Tries) -> None:
+    """A quiet cluster must not make it wait longer."""
+    tries.cluster.fail("try pods", refusal(403, "Forbidden", "exceeded quota"))
+    assert tries.prober.begin() is None
+    await asyncio.sleep(10)
+    wait = tries.prober.begin()
+    assert wait is not None
+    assert 49 < wait <= 50
+
+
+async def test_an_edit_during_a_try_makes_the_answer_worthless(tries: Tries) -> None:
+    """It was about another template."""
+    hold = tries.cluster.hold("try pods")
+    tries.prober.begin()
+    await hold.arrived.wait()
+    tries.mirror.put_job(a_job(version=2, generation=2))
+    hold.release.set()
+    await asyncio.sleep(0.1)
+    assert tries.hindrance is not None
+    await tries.after(0)
+    assert (2, None) == (len(tries.cluster.calls), tries.hindrance)
+
+
+async def test_a_job_that_goes_during_a_try_is_no_trouble(tries: Tries) -> None:
+    """The answer is about nobody."""
+    hold = tries.cluster.hold("try pods")
+    tries.prober.begin()
+    await hold.arrived.wait()
+    tries.mirror.drop_job(KEY, "train-uid")
+    hold.release.set()
+    await asyncio.sleep(0.1)
+    assert {} == tries.mirror.jobs
+
+
+async def test_jobs_that_hold_devices_are_not_tried(tries: Tries) -> None:
+    """What counts is how they were planned."""
+    tries.mirror.put_job(a_job(version=2, generation=2, status=status_of(placed("n1", "n2"))))
+    await tries.after(0)
+    assert [] == tries.cluster.calls
+
+
+async def test_names_of_old_pods_are_not_tried(tries: Tries) -> None:
+    """A pod of an attempt that the status does not know of has that name already."""
+    tries.mirror.put_own_pod(("team", "train-4-0"), own_pod("train-4-0"))
+    await tries.after(0)
+    assert ["try pods team/train-5-0"] == tries.cluster.calls
+
+
+async def test_a_bug_in_a_try_is_told(tries: Tries) -> None:
+    """It must end the operator: a job that is never tried waits for ever, and nobody would know why."""
+
+    def broken(_: dict[str, Any]) -> None:
+        raise RuntimeError("a bug")
+
+    tries.cluster.reshape = broken
+    await tries.after(0)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await tries.prober.broken
+
+
+async def test_a_stop_ends_all_tries(tries: Tries) -> None:
+    """Nothing is left running."""
+    tries.cluster.hold("try pods")
+    tries.prober.begin()
+    await asyncio.sleep(0.1)
+    await tries.prober.stop()
+    await asyncio.sleep(0.1)
+    assert tries.hindrance is not None

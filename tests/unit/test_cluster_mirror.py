@@ -1,0 +1,588 @@
+"""The mirror: what counts as taken, and for how long, whatever arrives late, twice, or under an old name."""
+
+from typing import Any
+
+import pytest
+
+from berth.api import names
+from berth.cluster.jobs import Replica
+from berth.cluster.mirror import Mirror
+from berth.cluster.project import own_pod as project_own_pod
+from berth.core.model import Hindrance, JobKey, Mode, Outcome, Phase, Policy, Record
+from berth.core.plan import Reason
+from tests.unit.wire_objects import (
+    GPU,
+    a_job,
+    a_node,
+    foreign_pod,
+    own_pod,
+    placed,
+    pod_object,
+    pool_facts,
+    status_of,
+)
+
+KEY = JobKey("team", "train")
+HELD = placed("n1", "n2")
+
+
+def a_mirror(nodes: int = 4) -> Mirror:
+    """A mirror of one pool with some nodes."""
+    mirror = Mirror()
+    mirror.put_pool(pool_facts())
+    for number in range(1, nodes + 1):
+        mirror.put_node(("", f"n{number}"), a_node(f"n{number}"))
+    return mirror
+
+
+def taken(mirror: Mirror, pool: str = "h800", resource: str = GPU) -> dict[str, int]:
+    """Devices taken, by node, as a cycle would see it; nodes without any left out."""
+    ledger = mirror.snapshot(Mode.ACTIVE).pools[pool].ledger
+    pairs = zip(ledger.nodes, ledger.used, strict=True)
+    return {node.name: used[resource] for node, used in pairs if used.get(resource)}
+
+
+def see_pod(mirror: Mirror, name: str = "train-1-0", *, key: tuple[str, str] | None = None, **facts: Any) -> None:
+    """A pod arrives from the watch."""
+    mirror.put_own_pod(key or ("team", name), own_pod(name, **facts))
+
+
+def view(mirror: Mirror) -> Any:
+    """The job as a cycle sees it."""
+    return next(job for job in mirror.snapshot(Mode.ACTIVE).jobs if job.key == KEY)
+
+
+# What is taken
+
+
+def test_a_placement_counts_before_its_first_pod_is_there() -> None:
+    """From the moment it stands on record: nothing else may get these devices."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+
+
+def test_a_decision_counts_from_the_moment_it_is_taken() -> None:
+    """The next cycle may come before the API server has answered."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.assume(KEY, HELD)
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert view(mirror).busy
+    mirror.settle(KEY, "train-uid")
+    assert {} == taken(mirror)
+    assert not view(mirror).busy
+
+
+def test_what_the_api_server_answers_takes_the_place_of_what_was_assumed() -> None:
+    """Before and after it is settled the same devices are taken, once."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.assume(KEY, HELD)
+    mirror.put_job(a_job(version=2, status=status_of(HELD)))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+    mirror.settle(KEY, "train-uid")
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+
+
+def test_pods_of_a_placement_are_not_counted_beside_it() -> None:
+    """Whichever comes first, and wherever the pods are in their lives."""
+    for order in ("job first", "pods first"):
+        mirror = a_mirror()
+        if order == "job first":
+            mirror.put_job(a_job(status=status_of(HELD)))
+        see_pod(mirror, "train-1-0", node="n1")
+        see_pod(mirror, "train-1-1", node="n2", phase="Succeeded")
+        if order == "pods first":
+            assert {"n1": 8} == taken(mirror)
+            mirror.put_job(a_job(status=status_of(HELD)))
+        assert {"n1": 8, "n2": 8} == taken(mirror), order
+
+
+def test_pods_of_an_older_attempt_are_counted_until_they_are_gone() -> None:
+    """The next attempt may sit elsewhere while they are still being stopped."""
+    mirror = a_mirror()
+    see_pod(mirror, "train-1-0", node="n3")
+    mirror.put_job(a_job(status=status_of(placed("n1", "n2", attempt=2))))
+    assert {"n1": 8, "n2": 8, "n3": 8} == taken(mirror)
+    mirror.drop_own_pod(("team", "train-1-0"))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+
+
+def test_a_pod_counts_where_it_is_and_not_where_it_was_meant_to_be() -> None:
+    """Somebody bound it elsewhere: both the place on record and the place in fact are taken."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, "train-1-0", node="n4")
+    assert {"n1": 8, "n2": 8, "n4": 8} == taken(mirror)
+
+
+@pytest.mark.parametrize("name", ["train-1-2", "train-1-7"])
+def test_a_pod_of_no_rank_of_the_placement_counts_by_itself(name: str) -> None:
+    """Its place is not among those that the placement counts."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, name, node="n1", devices=2)
+    assert {"n1": 10, "n2": 8} == taken(mirror)
+
+
+def test_a_copy_of_a_replica_belongs_to_no_job_and_takes_what_it_takes() -> None:
+    """Made by hand, with all of Berth's labels on it: it neither fails the gang nor hides its devices."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    body = pod_object("train-1-0", uid="copied", node="n3", phase="Running")
+    body["metadata"]["name"] = "train-1-0-debug"
+    mirror.put_own_pod(("team", "train-1-0-debug"), project_own_pod(body))
+    assert () == view(mirror).pods
+    assert {"n1": 8, "n2": 8, "n3": 8} == taken(mirror)
+
+
+def test_a_pod_of_another_namespace_is_not_this_jobs_whatever_its_labels_say() -> None:
+    """Or anybody who may create pods somewhere could fail the gangs of others."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, namespace="evil", key=("evil", "train-1-0"), node="n3", phase="Failed")
+    see_pod(mirror, uid="b", namespace="evil", key=("evil", "train-1-1"), node="n4", phase="Running")
+    assert () == view(mirror).pods
+    assert {"n1": 8, "n2": 8, "n4": 8} == taken(mirror)
+
+
+def test_a_finished_job_gives_its_devices_back_and_its_last_pods_keep_theirs() -> None:
+    """After a failure for good some pods are still being stopped."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, "train-1-0", node="n1", phase="Failed")
+    see_pod(mirror, "train-1-1", node="n2", phase="Running")
+    mirror.assume(KEY, Record(1, HELD.placement, outcome=Outcome(False, 5, "it failed")))
+    assert {"n2": 8} == taken(mirror)
+
+
+def test_a_job_that_is_gone_leaves_its_pods_behind() -> None:
+    """The garbage collector takes them later; until then they hold their devices."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, "train-1-0", node="n1")
+    mirror.drop_job(KEY, "train-uid")
+    assert {"n1": 8} == taken(mirror)
+    mirror.drop_own_pod(("team", "train-1-0"))
+    assert {} == taken(mirror)
+
+
+def test_a_job_that_goes_while_its_pods_are_being_made_holds_its_devices_until_the_last_answer() -> None:
+    """A create that is on the wire may still land: the place that it goes to is not free yet."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.assume(KEY, HELD)
+    mirror.drop_job(KEY, "train-uid")
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod("train-1-0", version=9, node="n1"))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert () == mirror.snapshot(Mode.ACTIVE).jobs
+    mirror.settle(KEY, "train-uid")
+    assert {"n1": 8} == taken(mirror)
+
+
+def test_a_job_made_anew_while_the_old_one_is_being_carried_out_is_another_job() -> None:
+    """The end of the old one's work neither frees nor settles the new one's."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.assume(KEY, HELD)
+    mirror.put_job(a_job(uid="second", version=5))
+    mirror.assume(KEY, placed("n3", "n4"))
+    assert {"n1": 8, "n2": 8, "n3": 8, "n4": 8} == taken(mirror)
+    mirror.settle(KEY, "train-uid")
+    assert {"n3": 8, "n4": 8} == taken(mirror)
+    assert view(mirror).busy
+
+
+def test_a_pod_whose_labels_are_taken_away_is_counted_in_any_order_of_events() -> None:
+    """To the one watch it is gone, to the other it is new: two watches are in no order."""
+    mirror = a_mirror()
+    see_pod(mirror, "train-1-0", uid="u", node="n1")
+    mirror.put_foreign_pod(("team", "train-1-0"), foreign_pod("train-1-0", "n1", uid="u"))
+    mirror.drop_own_pod(("team", "train-1-0"))
+    assert {"n1": 8} == taken(mirror)
+    see_pod(mirror, "train-1-0", uid="u", version=3, node="n1")
+    mirror.drop_foreign_pod(("team", "train-1-0"))
+    assert {"n1": 8} == taken(mirror)
+
+
+# Pools that change under a gang
+
+
+def test_a_gang_holds_its_devices_while_its_pool_is_gone() -> None:
+    """Its nodes may be another pool's by then, and what runs there still runs."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    mirror.drop_pool("h800", "h800-uid")
+    mirror.put_pool(pool_facts("anew", created=9))
+    mirror.put_job(a_job(version=2, generation=2, status=status_of(HELD)))
+    assert {"n1": 8, "n2": 8} == taken(mirror, "anew")
+
+
+def test_a_gang_holds_its_devices_while_its_pool_does_not_know_their_name() -> None:
+    """Somebody mistyped the profile."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    mirror.put_pool(pool_facts(version=2, resource="", problem=("UnknownProfile", "there is no such profile")))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+
+
+def test_after_a_restart_without_its_pool_a_gang_holds_what_its_pods_hold() -> None:
+    """Nothing else says by then what a device is called."""
+    mirror = Mirror()
+    for number in (1, 2):
+        mirror.put_node(("", f"n{number}"), a_node(f"n{number}"))
+        see_pod(mirror, f"train-1-{number - 1}", node=f"n{number}")
+    mirror.put_job(a_job(status=status_of(HELD)))
+    mirror.put_pool(pool_facts("anew"))
+    assert {"n1": 8, "n2": 8} == taken(mirror, "anew")
+
+
+def test_a_pool_made_anew_finds_its_gangs_on_its_nodes() -> None:
+    """With another network tree, even."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    mirror.drop_pool("h800", "h800-uid")
+    mirror.put_pool(pool_facts(uid="second", version=9, levels=()))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+
+
+def test_an_event_of_a_pool_that_was_made_anew_does_not_bring_the_old_one_back() -> None:
+    """The two uids are told by two queues, in any order."""
+    mirror = a_mirror()
+    mirror.put_pool(pool_facts(uid="second", version=9, levels=()))
+    mirror.put_pool(pool_facts(version=8))
+    assert ("h800", "node") == mirror.snapshot(Mode.ACTIVE).pools["h800"].ledger.tree.levels
+    mirror.drop_pool("h800", "h800-uid")
+    assert mirror.pools.facts("h800") is not None
+    mirror.drop_pool("h800", "second")
+    mirror.put_pool(pool_facts(uid="second", version=9, levels=()))
+    assert mirror.pools.facts("h800") is None
+
+
+# What a replica takes
+
+
+def test_what_a_replica_takes_besides_devices_is_known_from_its_dry_run() -> None:
+    """And stays as it was planned when the template is edited later: that counts from the next attempt."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.set_replica("train-uid", Replica(1, (("cpu", 16_000), ("pods", 1))))
+    mirror.put_job(a_job(version=2, status=status_of(HELD)))
+    assert {"n1": 16_000, "n2": 16_000} == taken(mirror, resource="cpu")
+    mirror.put_job(a_job(version=3, generation=2, status=status_of(HELD)))
+    assert {"n1": 16_000, "n2": 16_000} == taken(mirror, resource="cpu")
+
+
+def test_after_a_restart_a_replica_takes_what_its_pods_say() -> None:
+    """Also where the pods are made, or seen, only after the job was read."""
+    cpu = {"containers": [{"name": "t", "resources": {"requests": {"cpu": "16"}, "limits": {GPU: "8"}}}]}
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    assert {} == taken(mirror, resource="cpu")
+    see_pod(mirror, "train-1-0", node="n1", spec=cpu | {"nodeName": "n1"})
+    assert {"n1": 16_000, "n2": 16_000} == taken(mirror, resource="cpu")
+
+
+def test_several_replicas_on_a_node_count_each() -> None:
+    """Two replicas of four devices."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(devicesPerReplica=4, status=status_of(placed("n1", "n1"))))
+    assert {"n1": 8} == taken(mirror)
+    assert {"n1": 2} == taken(mirror, resource="pods")
+
+
+# What is older than what is known
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_an_older_state_of_a_job_is_never_taken_in(version: int) -> None:
+    """Answers and events are one stream, ordered by resourceVersion, whichever arrives first."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(version=5, status=status_of(HELD)))
+    mirror.put_job(a_job(version=version, replicas=1))
+    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert 2 == view(mirror).gang.replicas
+
+
+def test_a_job_that_is_gone_does_not_come_back_with_a_late_answer() -> None:
+    """An answer to a write, or an event that stood in a queue: a uid that is gone is gone for ever."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.drop_job(KEY, "train-uid")
+    mirror.put_job(a_job(version=2, status=status_of(HELD)))
+    assert ({}, {}) == (mirror.jobs, taken(mirror))
+
+
+def test_a_job_whose_end_arrives_before_its_beginning_is_never_there() -> None:
+    """After an audit an event of it may still stand in a queue."""
+    mirror = a_mirror()
+    mirror.drop_job(KEY, "train-uid")
+    mirror.put_job(a_job(status=status_of(HELD)))
+    assert ({}, {}) == (mirror.jobs, taken(mirror))
+
+
+def test_a_job_made_anew_under_an_old_name_has_nothing_of_the_old_one() -> None:
+    """Neither its placement nor its pods; and late events of the old one do not disturb it."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, "train-1-0", node="n1")
+    mirror.put_job(a_job(uid="second", version=7))
+    assert ((), Record()) == (view(mirror).pods, view(mirror).record)
+    assert {"n1": 8} == taken(mirror)
+    mirror.put_job(a_job(version=6, status=status_of(HELD)))
+    mirror.drop_job(KEY, "train-uid")
+    assert "second" == mirror.jobs[KEY].uid
+    assert {"n1": 8} == taken(mirror)
+
+
+def test_an_older_state_of_a_pod_is_never_taken_in() -> None:
+    """It has failed, whatever a late answer says."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    see_pod(mirror, version=9, node="n1", phase="Failed")
+    see_pod(mirror, version=8, node="n1", phase="Running")
+    assert [Phase.FAILED] == [pod.phase for pod in view(mirror).pods]
+
+
+def test_a_pod_that_has_come_and_gone_does_not_come_back_with_the_answer_to_its_creation() -> None:
+    """The watch may be quicker than the answer: what it has passed it knows better. Nothing would ever take a pod
+    away that is there by mistake."""
+    mirror = a_mirror()
+    see_pod(mirror, version=10)
+    mirror.drop_own_pod(("team", "train-1-0"))
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=10, node="n1"))
+    assert {} == dict(mirror.own_pods())
+
+
+def test_an_answer_that_a_list_has_overtaken_says_nothing_new() -> None:
+    """The pod was made, it vanished, and everything was listed again before the answer came."""
+    mirror = a_mirror()
+    mirror.own_pods_listed(12)
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=10))
+    assert {} == dict(mirror.own_pods())
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=13))
+    assert [("team", "train-1-0")] == list(mirror.own_pods())
+
+
+def test_an_answer_does_not_overwrite_what_the_watch_says_of_the_same_state() -> None:
+    """The watch has the pod as it is stored; the answer has only its metadata, the rest is as it was sent."""
+    mirror = a_mirror()
+    full = {
+        "containers": [{"name": "t", "resources": {"requests": {"cpu": "1"}, "limits": {GPU: "8"}}}],
+        "nodeName": "n1",
+    }
+    see_pod(mirror, version=10, spec=full)
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=10))
+    assert (("cpu", 1000), (GPU, 8), ("pods", 1)) == mirror.own_pods()["team", "train-1-0"].requests
+
+
+def test_the_end_of_an_earlier_pod_of_that_name_is_not_the_end_of_the_one_that_was_just_made() -> None:
+    """A job deleted and applied again has pods of the same names: the answer may be there before the old news."""
+    mirror = a_mirror()
+    see_pod(mirror, uid="old", version=10, job_uid="first")
+    mirror.put_job(a_job(uid="second", version=20, status=status_of(HELD)))
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod(uid="new", version=25, job_uid="second"))
+    mirror.drop_own_pod(("team", "train-1-0"))  # the watch tells now that the old one went
+    assert ["new"] == [pod.uid for pod in view(mirror).pods]
+    see_pod(mirror, uid="new", version=25, job_uid="second")
+    mirror.drop_own_pod(("team", "train-1-0"))
+    assert () == view(mirror).pods
+
+
+def test_a_pod_that_the_api_server_no_longer_has_is_forgotten_by_uid() -> None:
+    """A delete that was answered with 404 says so; another pod of that name stays."""
+    mirror = a_mirror()
+    mirror.answer_own_pod(("team", "train-1-0"), own_pod(uid="a", version=5))
+    mirror.pod_is_gone(("team", "train-1-0"), "b")
+    assert [("team", "train-1-0")] == list(mirror.own_pods())
+    mirror.pod_is_gone(("team", "train-1-0"), "a")
+    assert {} == dict(mirror.own_pods())
+
+
+# How a job is seen
+
+
+def test_a_job_is_seen_with_all_that_a_cycle_asks_of_it() -> None:
+    """Spec, record, pods, priority and what a dry run found out."""
+    mirror = a_mirror()
+    mirror.set_priority_classes({"high": (100, False), "usual": (7, True)})
+    mirror.put_job(
+        a_job(
+            version=3,
+            generation=4,
+            pools=["h800"],
+            topology={"level": "leaf", "policy": "Required"},
+            backoffLimit=1,
+            ttlSecondsAfterFinished=60,
+            suspend=True,
+            priorityClassName="high",
+            status=status_of(HELD),
+        )
+    )
+    mirror.set_replica("train-uid", Replica(4, (("cpu", 500), ("pods", 1)), (("zone", "a"),), ()))
+    see_pod(mirror, "train-1-1", version=2)
+    job = view(mirror)
+    assert ("train-uid", 4, 1795316400, 100) == (job.uid, job.generation, job.submitted, job.priority)
+    assert (2, 8, ("h800",), "leaf", Policy.REQUIRED) == (
+        job.gang.replicas,
+        job.gang.devices,
+        job.gang.pools,
+        job.gang.level,
+        job.gang.policy,
+    )
+    assert ((("cpu", 500),), (("zone", "a"),)) == (job.gang.requests, job.gang.selector)
+    assert (HELD, 1, 60, True, False) == (job.record, job.backoff_limit, job.ttl, job.suspended, job.deleting)
+    assert ["train-1-1"] == [pod.name for pod in job.pods]
+    assert job.hindrance is None
+
+
+def test_a_job_waits_until_its_replica_has_been_tried_for_its_generation() -> None:
+    """Each edit is tried anew; what a later look finds out about the same generation takes its place."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    assert Hindrance(Reason.VALIDATING, "a replica is being tried with a dry run") == view(mirror).hindrance
+    assert ["train"] == [entry.key.name for entry in mirror.unprobed()]
+    refused = Hindrance(Reason.TEMPLATE_REFUSED, "no image")
+    mirror.set_replica("train-uid", Replica(1, hindrance=refused))
+    assert (refused, []) == (view(mirror).hindrance, list(mirror.unprobed()))
+    mirror.forget_replica("train-uid")
+    assert (refused, 1) == (view(mirror).hindrance, len(list(mirror.unprobed())))
+    mirror.set_replica("train-uid", Replica(1))
+    assert view(mirror).hindrance is None
+    mirror.put_job(a_job(version=2, generation=2))
+    mirror.set_replica("train-uid", Replica(1))
+    assert Reason.VALIDATING == view(mirror).hindrance.reason
+
+
+def test_replicas_of_placed_and_finished_jobs_are_not_tried() -> None:
+    """Nothing is planned for them."""
+    mirror = a_mirror()
+    mirror.put_job(a_job("held", status=status_of(HELD)))
+    mirror.put_job(a_job("done", status={"attempt": 1, "state": "Succeeded", "finishedAt": "2026-11-22T03:00:00Z"}))
+    assert [] == list(mirror.unprobed())
+
+
+def test_an_unknown_priority_class_holds_a_job_back_until_it_is_there() -> None:
+    """It says which, and what to do."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(priorityClassName="high"))
+    mirror.set_replica("train-uid", Replica(1))
+    hindrance = view(mirror).hindrance
+    text = "spec.priorityClassName: there is no PriorityClass high; create it, or name one that exists"
+    assert Hindrance(Reason.UNKNOWN_PRIORITY_CLASS, text) == hindrance
+    mirror.set_priority_classes({"high": (100, False)})
+    assert (None, 100) == (view(mirror).hindrance, view(mirror).priority)
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ({}, 0),
+        ({"a": (5, False)}, 0),
+        ({"a": (5, True)}, 5),
+        ({"a": (-5, True)}, -5),
+        ({"a": (5, True), "b": (3, True)}, 3),
+    ],
+)
+def test_a_job_without_a_class_has_the_clusters_default(classes: dict[str, tuple[int, bool]], expected: int) -> None:
+    """Of several defaults the smallest counts, as in Kubernetes."""
+    mirror = a_mirror()
+    mirror.set_priority_classes(classes)
+    mirror.put_job(a_job())
+    assert expected == view(mirror).priority
+
+
+def test_only_what_changed_is_touched() -> None:
+    """Once: the next snapshot begins with nothing."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    mirror.put_job(a_job("other"))
+    both = {KEY, JobKey("team", "other")}
+    assert both == mirror.snapshot(Mode.ACTIVE).touched
+    assert frozenset() == mirror.snapshot(Mode.ACTIVE).touched
+    see_pod(mirror)
+    assert {KEY} == mirror.snapshot(Mode.ACTIVE).touched
+    mirror.put_job(a_job(version=1))
+    mirror.put_node(("", "n1"), a_node("n1", version=2))
+    assert frozenset() == mirror.snapshot(Mode.ACTIVE).touched
+    mirror.touch(KEY)
+    mirror.touch_uid("other-uid")
+    mirror.touch_uid("nobody")
+    mirror.touch(JobKey("team", "nobody"))
+    assert both == mirror.snapshot(Mode.ACTIVE).touched
+
+
+def test_an_old_snapshot_does_not_change_with_the_mirror() -> None:
+    """Jobs and pools in it are as they were."""
+    mirror = a_mirror()
+    mirror.put_job(a_job())
+    old = mirror.snapshot(Mode.ACTIVE)
+    before = repr(old.jobs)
+    mirror.assume(KEY, HELD)
+    see_pod(mirror, node="n1")
+    mirror.snapshot(Mode.ACTIVE)
+    mirror.drop_job(KEY, "train-uid")
+    assert before == repr(old.jobs)
+    assert [{}, {}, {}, {}] == [dict(used) for used in old.pools["h800"].ledger.used]
+
+
+def test_every_change_rings_and_news_that_are_none_do_not() -> None:
+    """A node's heartbeat must not cost a cycle."""
+    rings: list[None] = []
+    mirror = Mirror(lambda: rings.append(None))
+
+    def rang() -> bool:
+        found = bool(rings)
+        rings.clear()
+        return found
+
+    mirror.put_node(("", "n1"), a_node("n1"))
+    assert rang()
+    mirror.put_node(("", "n1"), a_node("n1", version=2))
+    assert not rang()
+    mirror.put_pool(pool_facts())
+    assert rang()
+    mirror.put_pool(pool_facts(version=2))
+    assert not rang()
+    for change in (
+        lambda: mirror.put_job(a_job()),
+        lambda: mirror.set_refused("train-uid", "no"),
+        lambda: mirror.put_foreign_pod(("a", "b"), foreign_pod("b", "n1")),
+        lambda: mirror.drop_foreign_pod(("a", "b")),
+        lambda: see_pod(mirror),
+        lambda: mirror.drop_own_pod(("team", "train-1-0")),
+        lambda: mirror.assume(KEY, HELD),
+        lambda: mirror.settle(KEY, "train-uid"),
+        lambda: mirror.drop_job(KEY, "train-uid"),
+        lambda: mirror.drop_node(("", "n1")),
+        lambda: mirror.drop_pool("h800", "h800-uid"),
+    ):
+        change()
+        assert rang()
+    for nothing in (
+        lambda: mirror.drop_own_pod(("team", "train-1-0")),
+        lambda: mirror.drop_foreign_pod(("a", "b")),
+        lambda: mirror.drop_node(("", "n1")),
+        lambda: mirror.set_refused("train-uid", "no"),
+        lambda: mirror.settle(KEY, "train-uid"),
+    ):
+        nothing()
+        assert not rang()
+
+
+def test_a_status_that_cannot_be_read_leaves_what_is_known_as_it_was() -> None:
+    """Somebody edited it by hand: the older state stays whole."""
+    mirror = a_mirror()
+    mirror.put_job(a_job(status=status_of(HELD)))
+    broken = status_of(HELD)
+    broken["placement"]["nodes"] = "n[1"
+    with pytest.raises(ValueError, match="is no folded list of names"):
+        mirror.put_job(a_job(version=2, replicas=9, status=broken))
+    assert (2, HELD) == (view(mirror).gang.replicas, view(mirror).record)
+    assert 1 == mirror.jobs[KEY].version
+
+
+def test_names_of_labels_stay() -> None:
+    """Pods outlive the operator that made them."""
+    assert ("berth.dev/job", "berth.dev/job-uid") == (names.LABEL_JOB, names.LABEL_JOB_UID)
