@@ -104,6 +104,10 @@ class FaultProxy:
         """Count writes from here on."""
         self._writes = []
 
+    def told(self, on: Match, kind: str) -> int:
+        """How many events of a type (``DELETED``) the watches that are open now have told."""
+        return sum(stream.told[kind] for stream in tuple(self._streams) if on(stream.call))
+
     # Faults
 
     def crash(self, victim: Victim, *, on: Match, nth: int = 1, moment: Moment = Moment.BEFORE) -> Crash:
@@ -137,7 +141,7 @@ class FaultProxy:
         return self._add(Duplication(on, self._drop))
 
     def expire(self, on: Match) -> Expiry:
-        """End open watches with an ERROR event of code 410, and refuse to go on from where they stood.
+        """End open watches with an ERROR event of code 410, and answer those that would go on with the same.
 
         What a ``Hold`` of theirs has kept back is lost; lift it afterwards. Until the rule is lifted, each kind must
         be listed before it can be watched again.
@@ -264,11 +268,17 @@ class FaultProxy:
         finally:
             if call.write:
                 self._writes.append(Write(call, code))
+        for rule in self._rules:
+            if isinstance(rule, Expiry):
+                rule.note(call)
         return web.Response(status=code, body=content, headers=_passed(answer.headers))
 
     async def _watch(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         if self._is_dead():
             return _abort(request)
+        if any(isinstance(rule, Expiry) and rule.refuses(call) for rule in self._rules):
+            # As the API server does it: the answer is well, and its first event is the error.
+            return web.Response(body=EXPIRED, content_type="application/json")
         async with self._ask(request, b"") as answer:
             response = web.StreamResponse(status=answer.status, headers=_passed(answer.headers))
             await response.prepare(request)
@@ -292,8 +302,6 @@ class FaultProxy:
     def _refusal(self, request: web.BaseRequest, call: Call, moment: Moment) -> web.StreamResponse | None:
         """The answer in place of the API server's, if there is to be one."""
         for rule in self._rules:
-            if isinstance(rule, Expiry) and moment is Moment.BEFORE and rule.refuses(call):
-                return refused(410)
             if isinstance(rule, Refusal) and rule.applies(call, moment):
                 return refused(rule.status, rule.retry_after) if rule.status else _abort(request)
         return None

@@ -8,7 +8,6 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from enum import Enum
 from types import TracebackType
 from typing import Protocol, Self
@@ -180,15 +179,17 @@ class Duplication(Rule):
 
 
 class Expiry(Rule):
-    """Watches that go on from what was known before are refused with 410, until the same kind was listed anew."""
+    """Watches that go on from what was known before get an ERROR event of code 410, until their kind is listed anew."""
 
     def __init__(self, on: Match, lift: Callable[[Rule], None]) -> None:
         super().__init__(on, lift)
         self._listed: set[tuple[str, str, str]] = set()
 
-    def refuses(self, call: Call) -> bool:
-        """Whether a watch begins where it may not. Takes note of lists."""
-        kind = (call.resource, call.namespace, call.selector)
-        if call.verb == "list" and self.on(replace(call, verb="watch")):
-            self._listed.add(kind)
-        return call.verb == "watch" and self.on(call) and kind not in self._listed
+    def note(self, call: Call) -> None:
+        """Take note of an answered call: a list makes watches legal again."""
+        if call.verb == "list":
+            self._listed.add((call.resource, call.namespace, call.selector))
+
+    def refuses(self, watch: Call) -> bool:
+        """Whether a watch begins where it may not."""
+        return self.on(watch) and (watch.resource, watch.namespace, watch.selector) not in self._listed

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
@@ -43,13 +44,18 @@ class Stream:
         self.call = call
         self._request = request
         self._response = response
+        self.told: Counter[str] = Counter()
+        """Events passed on, by type."""
         self._pump: asyncio.Task[None] | None = None
+        self._ending: asyncio.Event | None = None
 
     async def relay(self, source: aiohttp.StreamReader, rules: Callable[[], tuple[Rule, ...]]) -> None:
         """Pass lines on until either side ends, or ``end`` does."""
         self._pump = asyncio.create_task(self._pass_on(source, rules))
         try:
             await asyncio.wait({self._pump})
+            if self._ending is not None:
+                await self._ending.wait()
         finally:
             self._pump.cancel()
         if not self._pump.cancelled():
@@ -59,19 +65,23 @@ class Stream:
 
     async def end(self, last: bytes, *, whole: bool) -> None:
         """End it with these last bytes; ``whole``: in good order, else by a broken connection."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait({self._pump})
-        with contextlib.suppress(ConnectionError):
-            if last:
+        if self._pump is None or self._ending is not None:
+            return
+        # Whoever relays would end the answer as soon as the pump stands still.
+        self._ending = asyncio.Event()
+        self._pump.cancel()
+        await asyncio.wait({self._pump})
+        try:
+            with contextlib.suppress(ConnectionError):
                 await self._response.write(last)
-            if whole:
-                await self._response.write_eof()
-        transport = self._request.transport
-        if not whole and transport is not None:
-            # Closing sends what was written first; aborting would throw it away.
-            transport.close()
+            transport = self._request.transport
+            if not whole and transport is not None:
+                # Closing sends what was written first; aborting would throw it away.
+                transport.close()
+        finally:
+            self._ending.set()
 
+    # Every event begins with {"type":"…": the API server writes its fields in that order.
     async def _pass_on(self, source: aiohttp.StreamReader, rules: Callable[[], tuple[Rule, ...]]) -> None:
         async for line in _lines(source):
             for rule in rules():
@@ -79,6 +89,7 @@ class Stream:
                     await rule.passage(self.call, None)
             twice = any(isinstance(rule, Duplication) and rule.on(self.call) for rule in rules())
             await self._response.write(line * 2 if twice else line)
+            self.told[line[9 : line.index(b'"', 9)].decode()] += 1
 
 
 async def _lines(source: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -87,6 +87,7 @@ def test_a_node_that_vanishes_in_a_gap_is_no_longer_counted(scene: Scene, api: A
         gap.wait(timeout_s=10)
         expired = proxy.expire(NODES)
 
+    scene.wait_pool(scene.pool, lambda status: status["nodes"]["total"] == 2)
     scene.submit("three", replicas=3)
     assert scene.wait_pending("three", "TooLarge")["message"] == f"needs 3 nodes; pool {scene.pool} has 2"
     scene.submit("two", replicas=2)
@@ -132,3 +133,20 @@ def test_jobs_that_come_in_a_gap_are_seen_after_it(scene: Scene, proxy: FaultPro
 
     scene.wait("edited", "Running")
     scene.wait("submitted", "Running")
+
+
+@pytest.mark.parametrize("status", [403, 410, 500])
+def test_a_refused_watch_of_jobs_does_not_leave_the_operator_deaf(
+    scene: Scene, operator: OperatorProcess, proxy: FaultProxy, status: int
+) -> None:
+    """kopf gives up where a watch is refused; it is started again, and jobs submitted meanwhile start."""
+    scene.cluster([1])
+    refusal = proxy.refuse(JOBS, status=status)
+    proxy.cut(JOBS)
+    until(lambda: refusal.refused >= 1, "the watch to be refused", timeout_s=15)
+    scene.submit("train")
+    refusal.lift()
+
+    scene.wait("train", "Running", timeout_s=30)
+
+    assert operator.get("/healthz")[0] == 200

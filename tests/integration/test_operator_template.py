@@ -136,8 +136,8 @@ MISTAKES = {
     "a pull policy that is none": (
         {"container": {"imagePullPolicy": "Sometimes"}},
         (
-            f'{_C}.imagePullPolicy: Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never": '
-            "correct the template"
+            f'{_C}.imagePullPolicy: Unsupported value: "Sometimes": '
+            'supported values: "Always", "IfNotPresent", "Never": correct the template'
         ),
     ),
     "more mistakes than a line has room for": (

@@ -193,6 +193,14 @@ class CountsNoCordons(Ledger):
         return twin.barriers(demand, whole=whole)
 
 
+class RemembersTooLong(Ledger):
+    """Does not count again what it has counted once."""
+
+    def barriers(self, demand: Demand, *, whole: bool = False) -> Any:
+        known = self._barriers.get((demand, whole))
+        return known[1] if known else super().barriers(demand, whole=whole)
+
+
 class CountsClosedNodes(SlotIndex):
     """Counts room on nodes that take nothing."""
 

@@ -73,6 +73,7 @@ class Family:
                 self._take(ledger, nodes[position].name, position, demand, 1 + number % 3, used)
             case "ask":
                 ledger.index(demand)
+                ledger.barriers(demand)
             case "fork":
                 self.ledgers.append(ledger.fork())
                 self.shadows.append((nodes.copy(), [dict(taken) for taken in used]))
@@ -101,7 +102,7 @@ class Family:
             used[position][resource] = used[position].get(resource, 0) + amount * replicas
 
 
-COUNTING = Room("counting", Ledger, rolled(roll_programme, 96), tries=400)
+COUNTING = Room("counting", Ledger, rolled(roll_programme, 96), tries=250)
 
 
 @COUNTING.law

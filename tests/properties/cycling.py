@@ -16,7 +16,7 @@ from tests.properties.situations import NOW, Situation, roll_situation, shape_of
 
 Cycle = Callable[[Snapshot, int], Plan]
 
-CYCLING = Room("a cycle", cycle, rolled(roll_situation, 128), tries=200)
+CYCLING = Room("a cycle", cycle, rolled(roll_situation, 128), tries=160)
 
 
 def _by_key(plan: Plan) -> dict[JobKey, Decision]:

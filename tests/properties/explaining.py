@@ -61,7 +61,7 @@ def roll_case(dice: Dice) -> Case:
     return Case(() if oddity == "no pool" else tuple(chosen), asked)
 
 
-EXPLAINING = Room("explaining", refusal, rolled(roll_case, 80), tries=400)
+EXPLAINING = Room("explaining", refusal, rolled(roll_case, 80), tries=250)
 
 
 def _reason(case: Case, fleet: Fleet) -> Reason:

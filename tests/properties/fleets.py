@@ -84,7 +84,7 @@ def roll_fleet(
     levels = dice.below(4)
     pairs = []
     for number in range(dice.between(least, most)):
-        taken = dice.pick((9, 9, 8)) if whole_nodes else dice.below(13)
+        taken = dice.pick((9, 8)) if whole_nodes else dice.below(13)
         code = (dice.below(8), taken, dice.below(10 if whole_nodes else 12))
         pairs.append(_node(name, resource, number, levels, code))
     return Fleet(
@@ -96,13 +96,18 @@ def roll_fleet(
     )
 
 
-def roll_gang(dice: Dice, pools: tuple[tuple[str, ...], ...] = ((),), most: int = 10) -> Gang:
-    """A gang, most of them plain."""
+def roll_gang(
+    dice: Dice,
+    pools: tuple[tuple[str, ...], ...] = ((),),
+    most: int = 10,
+    levels: tuple[str, ...] = LEVELS,
+) -> Gang:
+    """A gang, most of them plain; `levels` are those that it may ask for."""
     oddity = dice.below(10)
-    level = dice.pick((None, "spine", "leaf", "rack", "node"))
+    level = dice.pick((None, None, *levels, "node"))
     return Gang(
         replicas=dice.between(1, most),
-        devices=dice.pick((8, 8, 4, 2, 1)),
+        devices=dice.pick((8, 4, 2, 1)),
         pools=dice.pick(pools),
         level=level,
         policy=dice.pick((Policy.REQUIRED, Policy.PREFERRED)) if level else Policy.PREFERRED,

@@ -61,10 +61,10 @@ def roll_case(dice: Dice) -> Case:
     """Any fleet, any gang."""
     made = roll_fleet(dice, least=dice.pick((0, 4, 8)), most=13, whole_nodes=dice.flip())
     widest = dice.between(0, len(made.levels) + 1) if dice.flip() else 0
-    return Case(made, roll_demand(dice), dice.between(1, 10), widest)
+    return Case(made, roll_demand(dice), dice.between(1, 12), widest)
 
 
-PLACING = Room("placing", place, rolled(roll_case, 64), tries=400)
+PLACING = Room("placing", place, rolled(roll_case, 64), tries=250)
 
 
 def _placed(thing: Place, case: Case) -> tuple[Found | None, dict[Path, int]]:

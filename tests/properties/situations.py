@@ -7,7 +7,7 @@ from berth.core.cycle import Snapshot
 from berth.core.model import Attempt, Cause, Gang, Job, Mode, Phase
 from tests.builders import JobBuilder, a_job, a_pod
 from tests.properties.dice import Dice
-from tests.properties.fleets import NPU, Fleet, roll_fleet, roll_gang
+from tests.properties.fleets import LEVELS, NPU, Fleet, roll_fleet, roll_gang
 
 NOW = 1_000
 POOLS: tuple[tuple[str, ...], ...] = ((), (), ("h800",), ("a910", "h800"), ("h800", "gone"))
@@ -79,7 +79,9 @@ def roll_situation(dice: Dice) -> Situation:
     chosen = [roll_fleet(dice, least=2, most=8, whole_nodes=True)]
     if dice.flip():
         chosen.append(roll_fleet(dice, "a910", NPU, most=6))
-    palette = [roll_gang(dice, POOLS, most=6) for _ in range(dice.between(1, 3))]
+    palette = [
+        roll_gang(dice, POOLS, most=6, levels=dice.pick((chosen[0].levels, LEVELS))) for _ in range(dice.between(1, 3))
+    ]
     jobs, stages = [], {}
     for number in range(dice.between(2, 7)):
         name = f"job-{number}"

@@ -212,7 +212,7 @@ def uphold(law: Callable[[Callable[[], Pools], list[Move]], None], make: Callabl
         phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.binary(min_size=80, max_size=160))
+    @given(st.binary(min_size=160, max_size=160))
     def every(stream: bytes) -> None:
         law(make, read(stream))
 
@@ -222,7 +222,7 @@ def uphold(law: Callable[[Callable[[], Pools], list[Move]], None], make: Callabl
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_pools_keep_their_laws(law: Callable[[Callable[[], Pools], list[Move]], None]) -> None:
     """Whatever happens to nodes, pools and claims, in whatever order."""
-    uphold(law, Pools, tries=150)
+    uphold(law, Pools, tries=120)
 
 
 class ForgetsDirt(Pools):
@@ -281,4 +281,4 @@ class KeepsUnplaced(Pools):
 def test_a_planted_bug_is_caught(law: Callable[[Callable[[], Pools], list[Move]], None], bug: type[Pools]) -> None:
     """A law that no bug breaks proves nothing."""
     with pytest.raises(AssertionError):
-        uphold(law, bug, tries=150)
+        uphold(law, bug, tries=120)

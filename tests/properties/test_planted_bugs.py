@@ -36,7 +36,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         ],
         "forks do not see what each other takes": [places.ForksShareUsage],
         "no more is taken on a node than it has room for": [places.TakesOneTooMany],
-        "nodes kept out are counted by why": [places.CountsNoCordons],
+        "nodes kept out are counted by why": [places.CountsNoCordons, places.RemembersTooLong],
     },
     "looking up": {
         "counts add up to those of every path": [places.CountsClosedNodes],

@@ -112,14 +112,14 @@ class SmallCluster(ApiClient):
             fault.times -= 1
             if not fault.after:
                 raise fault.error
-        answer = self._answer(request, query)
+        answer = self._serve(request, query)
         if fault is not None:
             raise fault.error
         if "PartialObjectMetadata" in request.headers["Accept"] and request.method == "POST":
             answer = {"metadata": answer["metadata"]}
         return json.dumps(answer).encode()
 
-    def _answer(self, request: Request, query: dict[str, str]) -> JsonObject:
+    def _serve(self, request: Request, query: dict[str, str]) -> JsonObject:
         where = _where(request.target)
         body = json.loads(request.body) if request.body else {}
         match request.method:

@@ -26,13 +26,13 @@ def env(pod: Json, container: int = 0, kind: str = "containers") -> dict[str, An
 def test_a_replica_is_named_labelled_and_owned() -> None:
     """By job, attempt and rank; the job controls it, and waits for it to go."""
     pod = a_pod(3, attempt=2, replicas=4)
-    assert "train-2-3" == pod["metadata"]["name"]
-    assert {
+    assert pod["metadata"]["name"] == "train-2-3"
+    assert pod["metadata"]["labels"] == {
         "berth.dev/job": "train",
         "berth.dev/job-uid": "train-uid",
         "berth.dev/attempt": "2",
         "berth.dev/replica": "3",
-    } == pod["metadata"]["labels"]
+    }
     owner = {"apiVersion": "berth.dev/v1alpha1", "kind": "TrainingJob", "name": "train", "uid": "train-uid"}
     assert [{**owner, "controller": True, "blockOwnerDeletion": True}] == pod["metadata"]["ownerReferences"]
 
@@ -41,9 +41,9 @@ def test_labels_and_annotations_of_the_template_are_kept() -> None:
     """Berth's own stand beside them."""
     template = {**a_template(), "metadata": {"labels": {"team": "llm"}, "annotations": {"note": "x"}}}
     pod = a_pod(template=template)
-    assert "llm" == pod["metadata"]["labels"]["team"]
-    assert "train" == pod["metadata"]["labels"]["berth.dev/job"]
-    assert {"note": "x"} == pod["metadata"]["annotations"]
+    assert pod["metadata"]["labels"]["team"] == "llm"
+    assert pod["metadata"]["labels"]["berth.dev/job"] == "train"
+    assert pod["metadata"]["annotations"] == {"note": "x"}
 
 
 def test_everything_else_of_the_template_stays_as_it_was_written() -> None:
@@ -63,8 +63,8 @@ def test_everything_else_of_the_template_stays_as_it_was_written() -> None:
 def test_a_replica_never_restarts_alone_and_leaves_its_last_words() -> None:
     """The tail of the log, where a container writes no message of its own, unless its author chose otherwise."""
     pod = a_pod(template=a_template(TRAINER, {"name": "b", "terminationMessagePolicy": "File"}))
-    assert "Never" == pod["spec"]["restartPolicy"]
-    assert ["FallbackToLogsOnError", "File"] == [c["terminationMessagePolicy"] for c in pod["spec"]["containers"]]
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert [c["terminationMessagePolicy"] for c in pod["spec"]["containers"]] == ["FallbackToLogsOnError", "File"]
 
 
 def test_a_replica_is_tied_to_its_node_by_an_affinity() -> None:
@@ -79,7 +79,7 @@ def test_a_replica_is_tied_to_its_node_by_an_affinity() -> None:
 def test_with_direct_binding_a_replica_is_bound_when_it_is_made() -> None:
     """One write less."""
     spec = a_pod(binding="Direct")["spec"]
-    assert "n1" == spec["nodeName"]
+    assert spec["nodeName"] == "n1"
     assert "affinity" not in spec
 
 
@@ -93,22 +93,22 @@ def test_a_replica_that_is_only_tried_is_tied_to_nothing() -> None:
 def test_replicas_find_each_other_by_host_names_under_the_attempts_service() -> None:
     """A job of one replica has nobody to find."""
     spec = a_pod(1, attempt=3)["spec"]
-    assert ("train-3-1", "train-3") == (spec["hostname"], spec["subdomain"])
+    assert (spec["hostname"], spec["subdomain"]) == ("train-3-1", "train-3")
     lone = a_pod(replicas=1)["spec"]
-    assert "train-1-0" == lone["hostname"]
+    assert lone["hostname"] == "train-1-0"
     assert "subdomain" not in lone
 
 
 def test_the_service_selects_one_attempt_and_shows_who_is_not_ready() -> None:
     """The rendezvous comes before readiness, and workers of an earlier attempt must not be found."""
     found = service(a_job(), 2)
-    assert "train-2" == found["metadata"]["name"]
-    assert "train-uid" == found["metadata"]["ownerReferences"][0]["uid"]
+    assert found["metadata"]["name"] == "train-2"
+    assert found["metadata"]["ownerReferences"][0]["uid"] == "train-uid"
     spec = found["spec"]
-    assert ("None", True) == (spec["clusterIP"], spec["publishNotReadyAddresses"])
-    assert {"berth.dev/job": "train", "berth.dev/job-uid": "train-uid", "berth.dev/attempt": "2"} == spec["selector"]
+    assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
+    assert spec["selector"] == {"berth.dev/job": "train", "berth.dev/job-uid": "train-uid", "berth.dev/attempt": "2"}
     assert spec["selector"].items() <= a_pod(1, attempt=2)["metadata"]["labels"].items()
-    assert [29500] == [port["port"] for port in spec["ports"]]
+    assert [port["port"] for port in spec["ports"]] == [29500]
 
 
 # Devices
@@ -135,7 +135,7 @@ def test_the_first_container_gets_the_devices_unless_it_asks_for_them(resources:
 def test_resources_that_are_left_empty_are_none() -> None:
     """`resources:` with nothing behind it."""
     pod = a_pod(template=a_template({**TRAINER, "resources": None}))
-    assert {"limits": {GPU: "8"}} == pod["spec"]["containers"][0]["resources"]
+    assert pod["spec"]["containers"][0]["resources"] == {"limits": {GPU: "8"}}
 
 
 def test_devices_may_be_asked_for_by_another_container_or_by_several() -> None:
@@ -150,7 +150,7 @@ def test_an_init_container_may_ask_for_devices_besides() -> None:
     """A check of the devices before the training: it gives them back."""
     check = {"name": "check", "resources": {"limits": {GPU: "8"}}}
     pod = a_pod(template=a_template(TRAINER, initContainers=[check]))
-    assert {GPU: "8"} == pod["spec"]["containers"][0]["resources"]["limits"]
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == {GPU: "8"}
 
 
 @pytest.mark.parametrize("asked", ["4", 4, "8k", "-8", "1e1", "eight", "0"])
@@ -171,27 +171,27 @@ def test_devices_that_contradict_the_job_are_refused(asked: Any) -> None:
 def test_every_replica_knows_who_it_is() -> None:
     """Whatever its runtime."""
     found = env(a_pod(1, attempt=2, replicas=4))
-    assert {
+    assert found == {
         "BERTH_JOB": "train",
         "BERTH_ATTEMPT": "2",
         "BERTH_REPLICA": "1",
         "BERTH_REPLICAS": "4",
         "BERTH_DEVICES_PER_REPLICA": "8",
         "BERTH_COORDINATOR": "train-2-0.train-2.team.svc",
-    } == found
+    }
 
 
 def test_torchrun_needs_no_arguments() -> None:
     """Its rendezvous is told by variables; a stray worker of an earlier attempt has another id."""
     found = env(a_pod(1, attempt=2, replicas=4, runtime="Torchrun"))
-    assert {
+    assert {name: value for name, value in found.items() if name.startswith("PET_")} == {
         "PET_NNODES": "4",
         "PET_NODE_RANK": "1",
         "PET_NPROC_PER_NODE": "8",
         "PET_MASTER_ADDR": "train-2-0.train-2.team.svc",
         "PET_MASTER_PORT": "29500",
         "PET_RDZV_ID": "train-2",
-    } == {name: value for name, value in found.items() if name.startswith("PET_")}
+    }
 
 
 @pytest.mark.parametrize("runtime", list(Runtime))
@@ -204,7 +204,7 @@ def test_every_runtime_has_berths_own_variables(runtime: Runtime) -> None:
 
 def test_a_lone_replica_meets_itself() -> None:
     """It has no Service."""
-    assert "localhost" == env(a_pod(replicas=1, runtime="Torchrun"))["PET_MASTER_ADDR"]
+    assert env(a_pod(replicas=1, runtime="Torchrun"))["PET_MASTER_ADDR"] == "localhost"
 
 
 def test_berths_variables_stand_first_so_that_others_may_refer_to_them() -> None:
@@ -214,7 +214,7 @@ def test_berths_variables_stand_first_so_that_others_may_refer_to_them() -> None
         {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "x"}}},
     ]
     names = [v["name"] for v in a_pod(template=a_template({**TRAINER, "env": own}))["spec"]["containers"][0]["env"]]
-    assert ["LOG", "POD"] == names[-2:]
+    assert names[-2:] == ["LOG", "POD"]
     assert names.index("BERTH_REPLICA") < names.index("LOG")
 
 
@@ -223,18 +223,18 @@ def test_a_container_may_override_what_its_runtime_is_told() -> None:
     own = [{"name": "PET_NPROC_PER_NODE", "value": "1"}]
     pod = a_pod(runtime="Torchrun", template=a_template({**TRAINER, "env": own}))
     names = [v["name"] for v in pod["spec"]["containers"][0]["env"]]
-    assert 1 == names.count("PET_NPROC_PER_NODE")
-    assert "1" == env(pod)["PET_NPROC_PER_NODE"]
+    assert names.count("PET_NPROC_PER_NODE") == 1
+    assert env(pod)["PET_NPROC_PER_NODE"] == "1"
 
 
 def test_all_containers_get_the_environment() -> None:
     """Those that prepare, too."""
     pod = a_pod(1, template=a_template(TRAINER, {"name": "b"}, initContainers=[{"name": "stage-in"}]))
-    assert ["1", "1", "1"] == [
+    assert [
         env(pod)["BERTH_REPLICA"],
         env(pod, 1)["BERTH_REPLICA"],
         env(pod, 0, "initContainers")["BERTH_REPLICA"],
-    ]
+    ] == ["1", "1", "1"]
 
 
 @pytest.mark.parametrize("kind", ["containers", "initContainers"])
@@ -251,7 +251,8 @@ def test_berths_own_variables_cannot_be_set(kind: str) -> None:
 
 def test_merging_changes_neither_side() -> None:
     """Pods of one gang are made from one template."""
-    ours, theirs = [{"name": "A", "value": "1"}], [{"name": "B", "value": "2"}]
+    ours = [{"name": "A", "value": "1"}]
+    theirs: list[dict[str, object]] = [{"name": "B", "value": "2"}]
     before = copy.deepcopy((ours, theirs))
     merged(ours, theirs)[0]["value"] = "9"
     assert before == (ours, theirs)
@@ -264,7 +265,7 @@ def test_pods_of_one_gang_share_nothing() -> None:
     first, second = replicas.pod(0, "n1"), replicas.pod(1, "n2")
     first["spec"]["containers"][0]["env"].clear()
     first["spec"]["containers"][0]["resources"]["limits"].clear()
-    assert "1" == env(second)["BERTH_REPLICA"]
+    assert env(second)["BERTH_REPLICA"] == "1"
     assert second == Replicas(job, 1, GPU).pod(1, "n2")
 
 
@@ -303,4 +304,4 @@ def test_a_field_of_the_wrong_shape_is_told_by_name(template: Json, text: str) -
 def test_shapes_that_are_left_empty_are_none() -> None:
     """`env:` with nothing behind it is how people clear a list."""
     pod = a_pod(template=a_template({**TRAINER, "env": None, "resources": {"requests": None}}, initContainers=None))
-    assert "0" == env(pod)["BERTH_REPLICA"]
+    assert env(pod)["BERTH_REPLICA"] == "0"

@@ -60,12 +60,12 @@ async def test_a_pool_is_told_soon_and_only_when_it_changes(ground: Ground) -> N
     ground.a_pool()
     ground.start()
     await asyncio.sleep(7)
-    assert [STATUS] == ground.cluster.writes()
-    assert {"total": 0, "ready": 0} == ground.status()["nodes"]
+    assert ground.cluster.writes() == [STATUS]
+    assert ground.status()["nodes"] == {"total": 0, "ready": 0}
     ground.mirror.put_node(("", "n1"), a_node("n1"))
     await asyncio.sleep(2)
-    assert [STATUS] * 2 == ground.cluster.writes()
-    assert ({"total": 1, "ready": 1}, 8) == (ground.status()["nodes"], ground.status()["devices"]["free"])
+    assert ground.cluster.writes() == [STATUS] * 2
+    assert (ground.status()["nodes"], ground.status()["devices"]["free"]) == ({"total": 1, "ready": 1}, 8)
 
 
 async def test_after_a_restart_what_stands_is_not_written_again_and_keeps_its_times(ground: Ground) -> None:
@@ -78,7 +78,7 @@ async def test_after_a_restart_what_stands_is_not_written_again_and_keeps_its_ti
     await asyncio.sleep(100)
     ground.start()
     await asyncio.sleep(1)
-    assert [STATUS] == ground.cluster.writes()
+    assert ground.cluster.writes() == [STATUS]
     ground.mirror.put_node(("", "n2"), a_node("n2"))
     await asyncio.sleep(2)
     times = [condition["lastTransitionTime"] for condition in first["conditions"]]
@@ -95,7 +95,7 @@ async def test_a_node_that_comes_while_another_pool_is_written_is_no_trouble(gro
     ground.start()
     await asyncio.sleep(1)
     assert not ground.tasks[-1].done()
-    assert {"total": 1, "ready": 1} == ground.status("h900")["nodes"]
+    assert ground.status("h900")["nodes"] == {"total": 1, "ready": 1}
 
 
 async def test_a_pool_that_goes_while_another_is_written_is_not_written(ground: Ground) -> None:
@@ -105,7 +105,7 @@ async def test_a_pool_that_goes_while_another_is_written_is_not_written(ground: 
     ground.cluster.before(STATUS, lambda: ground.mirror.drop_pool("h900", "h900-uid"))
     ground.start()
     await asyncio.sleep(1)
-    assert [STATUS] == ground.cluster.writes()
+    assert ground.cluster.writes() == [STATUS]
 
 
 async def test_a_refused_status_is_tried_again(ground: Ground) -> None:
@@ -115,7 +115,7 @@ async def test_a_refused_status_is_tried_again(ground: Ground) -> None:
     ground.cluster.fail(STATUS, refusal(500, "InternalError", "etcdserver: leader changed"))
     ground.start()
     await asyncio.sleep(1)
-    assert (None, True) == (ground.status(), ground.status("h900") is not None)
+    assert (ground.status(), ground.status("h900") is not None) == (None, True)
     await asyncio.sleep(2)
     assert ground.status() is not None
 
@@ -129,4 +129,4 @@ async def test_a_pool_that_is_not_there_any_more_is_left_alone(ground: Ground) -
     ground.mirror.put_node(("", "n1"), a_node("n1"))
     await asyncio.sleep(4)
     assert not ground.tasks[-1].done()
-    assert [] == ground.cluster.names("acceleratorpools")
+    assert ground.cluster.names("acceleratorpools") == []

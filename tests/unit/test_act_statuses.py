@@ -73,9 +73,9 @@ def test_numbers_in_a_sentence_are_told_once_in_a_while() -> None:
     teller = Teller()
     teller.asks(waits("1 is free"), 0)
     assert not teller.asks(waits("2 are free"), 3)
-    assert (10.0, []) == (teller.told.next_due, teller.told.due(9.9))
+    assert (teller.told.next_due, teller.told.due(9.9)) == (10.0, [])
     assert not teller.asks(waits("3 are free"), 5)
-    assert [KEY] == teller.told.due(10.0)
+    assert teller.told.due(10.0) == [KEY]
     assert teller.told.next_due is None
     assert teller.asks(waits("3 are free"), 10.0)
     assert teller.asks(waits("4 are free"), 20.5)
@@ -138,7 +138,7 @@ def test_a_state_that_is_over_at_once_is_not_told() -> None:
     """A dry run takes milliseconds: nobody could read it, and every job would cost one write more."""
     teller = Teller()
     assert not teller.asks(VALIDATING, 0)
-    assert BRIEF_SECONDS == teller.told.next_due
+    assert teller.told.next_due == BRIEF_SECONDS
     assert teller.asks(waits("needs 4 nodes"), 0.02)
     assert teller.told.next_due is None
 
@@ -147,7 +147,7 @@ def test_a_brief_state_that_lasts_is_told() -> None:
     """The API server may be slow: then it is what the job waits for."""
     teller = Teller()
     teller.asks(VALIDATING, 0)
-    assert [KEY] == teller.told.due(BRIEF_SECONDS)
+    assert teller.told.due(BRIEF_SECONDS) == [KEY]
     assert teller.asks(VALIDATING, BRIEF_SECONDS)
 
 

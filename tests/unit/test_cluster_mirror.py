@@ -1,5 +1,6 @@
 """The mirror: what counts as taken, and for how long, whatever arrives late, twice, or under an old name."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,6 +48,11 @@ def see_pod(mirror: Mirror, name: str = "train-1-0", *, key: tuple[str, str] | N
     mirror.put_own_pod(key or ("team", name), own_pod(name, **facts))
 
 
+def touched(mirror: Mirror) -> set[JobKey]:
+    """Jobs that changed since the last snapshot."""
+    return set(mirror.snapshot(Mode.ACTIVE).touched or ())
+
+
 def view(mirror: Mirror) -> Any:
     """The job as a cycle sees it."""
     return next(job for job in mirror.snapshot(Mode.ACTIVE).jobs if job.key == KEY)
@@ -59,7 +65,7 @@ def test_a_placement_counts_before_its_first_pod_is_there() -> None:
     """From the moment it stands on record: nothing else may get these devices."""
     mirror = a_mirror()
     mirror.put_job(a_job(status=status_of(HELD)))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
 
 
 def test_a_decision_counts_from_the_moment_it_is_taken() -> None:
@@ -67,10 +73,10 @@ def test_a_decision_counts_from_the_moment_it_is_taken() -> None:
     mirror = a_mirror()
     mirror.put_job(a_job())
     mirror.assume(KEY, HELD)
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
     assert view(mirror).busy
     mirror.settle(KEY, "train-uid")
-    assert {} == taken(mirror)
+    assert taken(mirror) == {}
     assert not view(mirror).busy
 
 
@@ -80,9 +86,9 @@ def test_what_the_api_server_answers_takes_the_place_of_what_was_assumed() -> No
     mirror.put_job(a_job())
     mirror.assume(KEY, HELD)
     mirror.put_job(a_job(version=2, status=status_of(HELD)))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
     mirror.settle(KEY, "train-uid")
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
 
 
 def test_pods_of_a_placement_are_not_counted_beside_it() -> None:
@@ -94,9 +100,9 @@ def test_pods_of_a_placement_are_not_counted_beside_it() -> None:
         see_pod(mirror, "train-1-0", node="n1")
         see_pod(mirror, "train-1-1", node="n2", phase="Succeeded")
         if order == "pods first":
-            assert {"n1": 8} == taken(mirror)
+            assert taken(mirror) == {"n1": 8}
             mirror.put_job(a_job(status=status_of(HELD)))
-        assert {"n1": 8, "n2": 8} == taken(mirror), order
+        assert taken(mirror) == {"n1": 8, "n2": 8}, order
 
 
 def test_pods_of_an_older_attempt_are_counted_until_they_are_gone() -> None:
@@ -104,9 +110,9 @@ def test_pods_of_an_older_attempt_are_counted_until_they_are_gone() -> None:
     mirror = a_mirror()
     see_pod(mirror, "train-1-0", node="n3")
     mirror.put_job(a_job(status=status_of(placed("n1", "n2", attempt=2))))
-    assert {"n1": 8, "n2": 8, "n3": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8, "n3": 8}
     mirror.drop_own_pod(("team", "train-1-0"))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
 
 
 def test_a_pod_counts_where_it_is_and_not_where_it_was_meant_to_be() -> None:
@@ -114,7 +120,7 @@ def test_a_pod_counts_where_it_is_and_not_where_it_was_meant_to_be() -> None:
     mirror = a_mirror()
     mirror.put_job(a_job(status=status_of(HELD)))
     see_pod(mirror, "train-1-0", node="n4")
-    assert {"n1": 8, "n2": 8, "n4": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8, "n4": 8}
 
 
 @pytest.mark.parametrize("name", ["train-1-2", "train-1-7"])
@@ -123,7 +129,7 @@ def test_a_pod_of_no_rank_of_the_placement_counts_by_itself(name: str) -> None:
     mirror = a_mirror()
     mirror.put_job(a_job(status=status_of(HELD)))
     see_pod(mirror, name, node="n1", devices=2)
-    assert {"n1": 10, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 10, "n2": 8}
 
 
 def test_a_copy_of_a_replica_belongs_to_no_job_and_takes_what_it_takes() -> None:
@@ -133,8 +139,8 @@ def test_a_copy_of_a_replica_belongs_to_no_job_and_takes_what_it_takes() -> None
     body = pod_object("train-1-0", uid="copied", node="n3", phase="Running")
     body["metadata"]["name"] = "train-1-0-debug"
     mirror.put_own_pod(("team", "train-1-0-debug"), project_own_pod(body))
-    assert () == view(mirror).pods
-    assert {"n1": 8, "n2": 8, "n3": 8} == taken(mirror)
+    assert view(mirror).pods == ()
+    assert taken(mirror) == {"n1": 8, "n2": 8, "n3": 8}
 
 
 def test_a_pod_of_another_namespace_is_not_this_jobs_whatever_its_labels_say() -> None:
@@ -143,8 +149,8 @@ def test_a_pod_of_another_namespace_is_not_this_jobs_whatever_its_labels_say() -
     mirror.put_job(a_job(status=status_of(HELD)))
     see_pod(mirror, namespace="evil", key=("evil", "train-1-0"), node="n3", phase="Failed")
     see_pod(mirror, uid="b", namespace="evil", key=("evil", "train-1-1"), node="n4", phase="Running")
-    assert () == view(mirror).pods
-    assert {"n1": 8, "n2": 8, "n4": 8} == taken(mirror)
+    assert view(mirror).pods == ()
+    assert taken(mirror) == {"n1": 8, "n2": 8, "n4": 8}
 
 
 def test_a_finished_job_gives_its_devices_back_and_its_last_pods_keep_theirs() -> None:
@@ -154,7 +160,7 @@ def test_a_finished_job_gives_its_devices_back_and_its_last_pods_keep_theirs() -
     see_pod(mirror, "train-1-0", node="n1", phase="Failed")
     see_pod(mirror, "train-1-1", node="n2", phase="Running")
     mirror.assume(KEY, Record(1, HELD.placement, outcome=Outcome(False, 5, "it failed")))
-    assert {"n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n2": 8}
 
 
 def test_a_job_that_is_gone_leaves_its_pods_behind() -> None:
@@ -163,9 +169,9 @@ def test_a_job_that_is_gone_leaves_its_pods_behind() -> None:
     mirror.put_job(a_job(status=status_of(HELD)))
     see_pod(mirror, "train-1-0", node="n1")
     mirror.drop_job(KEY, "train-uid")
-    assert {"n1": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8}
     mirror.drop_own_pod(("team", "train-1-0"))
-    assert {} == taken(mirror)
+    assert taken(mirror) == {}
 
 
 def test_a_job_that_goes_while_its_pods_are_being_made_holds_its_devices_until_the_last_answer() -> None:
@@ -175,10 +181,10 @@ def test_a_job_that_goes_while_its_pods_are_being_made_holds_its_devices_until_t
     mirror.assume(KEY, HELD)
     mirror.drop_job(KEY, "train-uid")
     mirror.answer_own_pod(("team", "train-1-0"), own_pod("train-1-0", version=9, node="n1"))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
-    assert () == mirror.snapshot(Mode.ACTIVE).jobs
+    assert taken(mirror) == {"n1": 8, "n2": 8}
+    assert mirror.snapshot(Mode.ACTIVE).jobs == ()
     mirror.settle(KEY, "train-uid")
-    assert {"n1": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8}
 
 
 def test_a_job_made_anew_while_the_old_one_is_being_carried_out_is_another_job() -> None:
@@ -188,9 +194,9 @@ def test_a_job_made_anew_while_the_old_one_is_being_carried_out_is_another_job()
     mirror.assume(KEY, HELD)
     mirror.put_job(a_job(uid="second", version=5))
     mirror.assume(KEY, placed("n3", "n4"))
-    assert {"n1": 8, "n2": 8, "n3": 8, "n4": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8, "n3": 8, "n4": 8}
     mirror.settle(KEY, "train-uid")
-    assert {"n3": 8, "n4": 8} == taken(mirror)
+    assert taken(mirror) == {"n3": 8, "n4": 8}
     assert view(mirror).busy
 
 
@@ -200,10 +206,10 @@ def test_a_pod_whose_labels_are_taken_away_is_counted_in_any_order_of_events() -
     see_pod(mirror, "train-1-0", uid="u", node="n1")
     mirror.put_foreign_pod(("team", "train-1-0"), foreign_pod("train-1-0", "n1", uid="u"))
     mirror.drop_own_pod(("team", "train-1-0"))
-    assert {"n1": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8}
     see_pod(mirror, "train-1-0", uid="u", version=3, node="n1")
     mirror.drop_foreign_pod(("team", "train-1-0"))
-    assert {"n1": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8}
 
 
 # Pools that change under a gang
@@ -216,7 +222,7 @@ def test_a_gang_holds_its_devices_while_its_pool_is_gone() -> None:
     mirror.drop_pool("h800", "h800-uid")
     mirror.put_pool(pool_facts("anew", created=9))
     mirror.put_job(a_job(version=2, generation=2, status=status_of(HELD)))
-    assert {"n1": 8, "n2": 8} == taken(mirror, "anew")
+    assert taken(mirror, "anew") == {"n1": 8, "n2": 8}
 
 
 def test_a_gang_holds_its_devices_while_its_pool_does_not_know_their_name() -> None:
@@ -224,7 +230,7 @@ def test_a_gang_holds_its_devices_while_its_pool_does_not_know_their_name() -> N
     mirror = a_mirror()
     mirror.put_job(a_job(status=status_of(HELD)))
     mirror.put_pool(pool_facts(version=2, resource="", problem=("UnknownProfile", "there is no such profile")))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
 
 
 def test_after_a_restart_without_its_pool_a_gang_holds_what_its_pods_hold() -> None:
@@ -235,7 +241,7 @@ def test_after_a_restart_without_its_pool_a_gang_holds_what_its_pods_hold() -> N
         see_pod(mirror, f"train-1-{number - 1}", node=f"n{number}")
     mirror.put_job(a_job(status=status_of(HELD)))
     mirror.put_pool(pool_facts("anew"))
-    assert {"n1": 8, "n2": 8} == taken(mirror, "anew")
+    assert taken(mirror, "anew") == {"n1": 8, "n2": 8}
 
 
 def test_a_pool_made_anew_finds_its_gangs_on_its_nodes() -> None:
@@ -244,7 +250,7 @@ def test_a_pool_made_anew_finds_its_gangs_on_its_nodes() -> None:
     mirror.put_job(a_job(status=status_of(HELD)))
     mirror.drop_pool("h800", "h800-uid")
     mirror.put_pool(pool_facts(uid="second", version=9, levels=()))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8, "n2": 8}
 
 
 def test_an_event_of_a_pool_that_was_made_anew_does_not_bring_the_old_one_back() -> None:
@@ -252,7 +258,7 @@ def test_an_event_of_a_pool_that_was_made_anew_does_not_bring_the_old_one_back()
     mirror = a_mirror()
     mirror.put_pool(pool_facts(uid="second", version=9, levels=()))
     mirror.put_pool(pool_facts(version=8))
-    assert ("h800", "node") == mirror.snapshot(Mode.ACTIVE).pools["h800"].ledger.tree.levels
+    assert mirror.snapshot(Mode.ACTIVE).pools["h800"].ledger.tree.levels == ("h800", "node")
     mirror.drop_pool("h800", "h800-uid")
     assert mirror.pools.facts("h800") is not None
     mirror.drop_pool("h800", "second")
@@ -269,9 +275,9 @@ def test_what_a_replica_takes_besides_devices_is_known_from_its_dry_run() -> Non
     mirror.put_job(a_job())
     mirror.set_replica("train-uid", Replica(1, (("cpu", 16_000), ("pods", 1))))
     mirror.put_job(a_job(version=2, status=status_of(HELD)))
-    assert {"n1": 16_000, "n2": 16_000} == taken(mirror, resource="cpu")
+    assert taken(mirror, resource="cpu") == {"n1": 16_000, "n2": 16_000}
     mirror.put_job(a_job(version=3, generation=2, status=status_of(HELD)))
-    assert {"n1": 16_000, "n2": 16_000} == taken(mirror, resource="cpu")
+    assert taken(mirror, resource="cpu") == {"n1": 16_000, "n2": 16_000}
 
 
 def test_after_a_restart_a_replica_takes_what_its_pods_say() -> None:
@@ -279,17 +285,17 @@ def test_after_a_restart_a_replica_takes_what_its_pods_say() -> None:
     cpu = {"containers": [{"name": "t", "resources": {"requests": {"cpu": "16"}, "limits": {GPU: "8"}}}]}
     mirror = a_mirror()
     mirror.put_job(a_job(status=status_of(HELD)))
-    assert {} == taken(mirror, resource="cpu")
+    assert taken(mirror, resource="cpu") == {}
     see_pod(mirror, "train-1-0", node="n1", spec=cpu | {"nodeName": "n1"})
-    assert {"n1": 16_000, "n2": 16_000} == taken(mirror, resource="cpu")
+    assert taken(mirror, resource="cpu") == {"n1": 16_000, "n2": 16_000}
 
 
 def test_several_replicas_on_a_node_count_each() -> None:
     """Two replicas of four devices."""
     mirror = a_mirror()
     mirror.put_job(a_job(devicesPerReplica=4, status=status_of(placed("n1", "n1"))))
-    assert {"n1": 8} == taken(mirror)
-    assert {"n1": 2} == taken(mirror, resource="pods")
+    assert taken(mirror) == {"n1": 8}
+    assert taken(mirror, resource="pods") == {"n1": 2}
 
 
 # What is older than what is known
@@ -301,8 +307,8 @@ def test_an_older_state_of_a_job_is_never_taken_in(version: int) -> None:
     mirror = a_mirror()
     mirror.put_job(a_job(version=5, status=status_of(HELD)))
     mirror.put_job(a_job(version=version, replicas=1))
-    assert {"n1": 8, "n2": 8} == taken(mirror)
-    assert 2 == view(mirror).gang.replicas
+    assert taken(mirror) == {"n1": 8, "n2": 8}
+    assert view(mirror).gang.replicas == 2
 
 
 def test_a_job_that_is_gone_does_not_come_back_with_a_late_answer() -> None:
@@ -311,7 +317,7 @@ def test_a_job_that_is_gone_does_not_come_back_with_a_late_answer() -> None:
     mirror.put_job(a_job())
     mirror.drop_job(KEY, "train-uid")
     mirror.put_job(a_job(version=2, status=status_of(HELD)))
-    assert ({}, {}) == (mirror.jobs, taken(mirror))
+    assert (mirror.jobs, taken(mirror)) == ({}, {})
 
 
 def test_a_job_whose_end_arrives_before_its_beginning_is_never_there() -> None:
@@ -319,7 +325,7 @@ def test_a_job_whose_end_arrives_before_its_beginning_is_never_there() -> None:
     mirror = a_mirror()
     mirror.drop_job(KEY, "train-uid")
     mirror.put_job(a_job(status=status_of(HELD)))
-    assert ({}, {}) == (mirror.jobs, taken(mirror))
+    assert (mirror.jobs, taken(mirror)) == ({}, {})
 
 
 def test_a_job_made_anew_under_an_old_name_has_nothing_of_the_old_one() -> None:
@@ -329,11 +335,11 @@ def test_a_job_made_anew_under_an_old_name_has_nothing_of_the_old_one() -> None:
     see_pod(mirror, "train-1-0", node="n1")
     mirror.put_job(a_job(uid="second", version=7))
     assert ((), Record()) == (view(mirror).pods, view(mirror).record)
-    assert {"n1": 8} == taken(mirror)
+    assert taken(mirror) == {"n1": 8}
     mirror.put_job(a_job(version=6, status=status_of(HELD)))
     mirror.drop_job(KEY, "train-uid")
-    assert "second" == mirror.jobs[KEY].uid
-    assert {"n1": 8} == taken(mirror)
+    assert mirror.jobs[KEY].uid == "second"
+    assert taken(mirror) == {"n1": 8}
 
 
 def test_an_older_state_of_a_pod_is_never_taken_in() -> None:
@@ -342,7 +348,7 @@ def test_an_older_state_of_a_pod_is_never_taken_in() -> None:
     mirror.put_job(a_job(status=status_of(HELD)))
     see_pod(mirror, version=9, node="n1", phase="Failed")
     see_pod(mirror, version=8, node="n1", phase="Running")
-    assert [Phase.FAILED] == [pod.phase for pod in view(mirror).pods]
+    assert [pod.phase for pod in view(mirror).pods] == [Phase.FAILED]
 
 
 def test_a_pod_that_has_come_and_gone_does_not_come_back_with_the_answer_to_its_creation() -> None:
@@ -352,7 +358,7 @@ def test_a_pod_that_has_come_and_gone_does_not_come_back_with_the_answer_to_its_
     see_pod(mirror, version=10)
     mirror.drop_own_pod(("team", "train-1-0"))
     mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=10, node="n1"))
-    assert {} == dict(mirror.own_pods())
+    assert dict(mirror.own_pods()) == {}
 
 
 def test_an_answer_that_a_list_has_overtaken_says_nothing_new() -> None:
@@ -360,9 +366,9 @@ def test_an_answer_that_a_list_has_overtaken_says_nothing_new() -> None:
     mirror = a_mirror()
     mirror.own_pods_listed(12)
     mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=10))
-    assert {} == dict(mirror.own_pods())
+    assert dict(mirror.own_pods()) == {}
     mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=13))
-    assert [("team", "train-1-0")] == list(mirror.own_pods())
+    assert list(mirror.own_pods()) == [("team", "train-1-0")]
 
 
 def test_an_answer_does_not_overwrite_what_the_watch_says_of_the_same_state() -> None:
@@ -374,7 +380,7 @@ def test_an_answer_does_not_overwrite_what_the_watch_says_of_the_same_state() ->
     }
     see_pod(mirror, version=10, spec=full)
     mirror.answer_own_pod(("team", "train-1-0"), own_pod(version=10))
-    assert (("cpu", 1000), (GPU, 8), ("pods", 1)) == mirror.own_pods()["team", "train-1-0"].requests
+    assert mirror.own_pods()["team", "train-1-0"].requests == (("cpu", 1000), (GPU, 8), ("pods", 1))
 
 
 def test_the_end_of_an_earlier_pod_of_that_name_is_not_the_end_of_the_one_that_was_just_made() -> None:
@@ -384,10 +390,10 @@ def test_the_end_of_an_earlier_pod_of_that_name_is_not_the_end_of_the_one_that_w
     mirror.put_job(a_job(uid="second", version=20, status=status_of(HELD)))
     mirror.answer_own_pod(("team", "train-1-0"), own_pod(uid="new", version=25, job_uid="second"))
     mirror.drop_own_pod(("team", "train-1-0"))  # the watch tells now that the old one went
-    assert ["new"] == [pod.uid for pod in view(mirror).pods]
+    assert [pod.uid for pod in view(mirror).pods] == ["new"]
     see_pod(mirror, uid="new", version=25, job_uid="second")
     mirror.drop_own_pod(("team", "train-1-0"))
-    assert () == view(mirror).pods
+    assert view(mirror).pods == ()
 
 
 def test_a_pod_that_the_api_server_no_longer_has_is_forgotten_by_uid() -> None:
@@ -395,9 +401,9 @@ def test_a_pod_that_the_api_server_no_longer_has_is_forgotten_by_uid() -> None:
     mirror = a_mirror()
     mirror.answer_own_pod(("team", "train-1-0"), own_pod(uid="a", version=5))
     mirror.pod_is_gone(("team", "train-1-0"), "b")
-    assert [("team", "train-1-0")] == list(mirror.own_pods())
+    assert list(mirror.own_pods()) == [("team", "train-1-0")]
     mirror.pod_is_gone(("team", "train-1-0"), "a")
-    assert {} == dict(mirror.own_pods())
+    assert dict(mirror.own_pods()) == {}
 
 
 # How a job is seen
@@ -423,17 +429,17 @@ def test_a_job_is_seen_with_all_that_a_cycle_asks_of_it() -> None:
     mirror.set_replica("train-uid", Replica(4, (("cpu", 500), ("pods", 1)), (("zone", "a"),), ()))
     see_pod(mirror, "train-1-1", version=2)
     job = view(mirror)
-    assert ("train-uid", 4, 1795316400, 100) == (job.uid, job.generation, job.submitted, job.priority)
-    assert (2, 8, ("h800",), "leaf", Policy.REQUIRED) == (
+    assert (job.uid, job.generation, job.submitted, job.priority) == ("train-uid", 4, 1795316400, 100)
+    assert (
         job.gang.replicas,
         job.gang.devices,
         job.gang.pools,
         job.gang.level,
         job.gang.policy,
-    )
-    assert ((("cpu", 500),), (("zone", "a"),)) == (job.gang.requests, job.gang.selector)
-    assert (HELD, 1, 60, True, False) == (job.record, job.backoff_limit, job.ttl, job.suspended, job.deleting)
-    assert ["train-1-1"] == [pod.name for pod in job.pods]
+    ) == (2, 8, ("h800",), "leaf", Policy.REQUIRED)
+    assert (job.gang.requests, job.gang.selector) == ((("cpu", 500),), (("zone", "a"),))
+    assert (job.record, job.backoff_limit, job.ttl, job.suspended, job.deleting) == (HELD, 1, 60, True, False)
+    assert [pod.name for pod in job.pods] == ["train-1-1"]
     assert job.hindrance is None
 
 
@@ -442,7 +448,7 @@ def test_a_job_waits_until_its_replica_has_been_tried_for_its_generation() -> No
     mirror = a_mirror()
     mirror.put_job(a_job())
     assert Hindrance(Reason.VALIDATING, "a replica is being tried with a dry run") == view(mirror).hindrance
-    assert ["train"] == [entry.key.name for entry in mirror.unprobed()]
+    assert [entry.key.name for entry in mirror.unprobed()] == ["train"]
     refused = Hindrance(Reason.TEMPLATE_REFUSED, "no image")
     mirror.set_replica("train-uid", Replica(1, hindrance=refused))
     assert (refused, []) == (view(mirror).hindrance, list(mirror.unprobed()))
@@ -452,7 +458,7 @@ def test_a_job_waits_until_its_replica_has_been_tried_for_its_generation() -> No
     assert view(mirror).hindrance is None
     mirror.put_job(a_job(version=2, generation=2))
     mirror.set_replica("train-uid", Replica(1))
-    assert Reason.VALIDATING == view(mirror).hindrance.reason
+    assert view(mirror).hindrance.reason == Reason.VALIDATING
 
 
 def test_replicas_of_placed_and_finished_jobs_are_not_tried() -> None:
@@ -460,7 +466,7 @@ def test_replicas_of_placed_and_finished_jobs_are_not_tried() -> None:
     mirror = a_mirror()
     mirror.put_job(a_job("held", status=status_of(HELD)))
     mirror.put_job(a_job("done", status={"attempt": 1, "state": "Succeeded", "finishedAt": "2026-11-22T03:00:00Z"}))
-    assert [] == list(mirror.unprobed())
+    assert list(mirror.unprobed()) == []
 
 
 def test_an_unknown_priority_class_holds_a_job_back_until_it_is_there() -> None:
@@ -472,7 +478,7 @@ def test_an_unknown_priority_class_holds_a_job_back_until_it_is_there() -> None:
     text = "spec.priorityClassName: there is no PriorityClass high; create it, or name one that exists"
     assert Hindrance(Reason.UNKNOWN_PRIORITY_CLASS, text) == hindrance
     mirror.set_priority_classes({"high": (100, False)})
-    assert (None, 100) == (view(mirror).hindrance, view(mirror).priority)
+    assert (view(mirror).hindrance, view(mirror).priority) == (None, 100)
 
 
 @pytest.mark.parametrize(
@@ -499,18 +505,18 @@ def test_only_what_changed_is_touched() -> None:
     mirror.put_job(a_job())
     mirror.put_job(a_job("other"))
     both = {KEY, JobKey("team", "other")}
-    assert both == mirror.snapshot(Mode.ACTIVE).touched
-    assert frozenset() == mirror.snapshot(Mode.ACTIVE).touched
+    assert both == touched(mirror)
+    assert frozenset() == touched(mirror)
     see_pod(mirror)
-    assert {KEY} == mirror.snapshot(Mode.ACTIVE).touched
+    assert {KEY} == touched(mirror)
     mirror.put_job(a_job(version=1))
     mirror.put_node(("", "n1"), a_node("n1", version=2))
-    assert frozenset() == mirror.snapshot(Mode.ACTIVE).touched
+    assert frozenset() == touched(mirror)
     mirror.touch(KEY)
     mirror.touch_uid("other-uid")
     mirror.touch_uid("nobody")
     mirror.touch(JobKey("team", "nobody"))
-    assert both == mirror.snapshot(Mode.ACTIVE).touched
+    assert both == touched(mirror)
 
 
 def test_an_old_snapshot_does_not_change_with_the_mirror() -> None:
@@ -524,7 +530,7 @@ def test_an_old_snapshot_does_not_change_with_the_mirror() -> None:
     mirror.snapshot(Mode.ACTIVE)
     mirror.drop_job(KEY, "train-uid")
     assert before == repr(old.jobs)
-    assert [{}, {}, {}, {}] == [dict(used) for used in old.pools["h800"].ledger.used]
+    assert [dict(used) for used in old.pools["h800"].ledger.used] == [{}, {}, {}, {}]
 
 
 def test_every_change_rings_and_news_that_are_none_do_not() -> None:
@@ -545,7 +551,7 @@ def test_every_change_rings_and_news_that_are_none_do_not() -> None:
     assert rang()
     mirror.put_pool(pool_facts(version=2))
     assert not rang()
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: mirror.put_job(a_job()),
         lambda: mirror.set_refused("train-uid", "no"),
         lambda: mirror.put_foreign_pod(("a", "b"), foreign_pod("b", "n1")),
@@ -557,16 +563,18 @@ def test_every_change_rings_and_news_that_are_none_do_not() -> None:
         lambda: mirror.drop_job(KEY, "train-uid"),
         lambda: mirror.drop_node(("", "n1")),
         lambda: mirror.drop_pool("h800", "h800-uid"),
-    ):
+    )
+    for change in changes:
         change()
         assert rang()
-    for nothing in (
+    nothings: tuple[Callable[[], object], ...] = (
         lambda: mirror.drop_own_pod(("team", "train-1-0")),
         lambda: mirror.drop_foreign_pod(("a", "b")),
         lambda: mirror.drop_node(("", "n1")),
         lambda: mirror.set_refused("train-uid", "no"),
         lambda: mirror.settle(KEY, "train-uid"),
-    ):
+    )
+    for nothing in nothings:
         nothing()
         assert not rang()
 
@@ -579,10 +587,10 @@ def test_a_status_that_cannot_be_read_leaves_what_is_known_as_it_was() -> None:
     broken["placement"]["nodes"] = "n[1"
     with pytest.raises(ValueError, match="is no folded list of names"):
         mirror.put_job(a_job(version=2, replicas=9, status=broken))
-    assert (2, HELD) == (view(mirror).gang.replicas, view(mirror).record)
-    assert 1 == mirror.jobs[KEY].version
+    assert (view(mirror).gang.replicas, view(mirror).record) == (2, HELD)
+    assert mirror.jobs[KEY].version == 1
 
 
 def test_names_of_labels_stay() -> None:
     """Pods outlive the operator that made them."""
-    assert ("berth.dev/job", "berth.dev/job-uid") == (names.LABEL_JOB, names.LABEL_JOB_UID)
+    assert (names.LABEL_JOB, names.LABEL_JOB_UID) == ("berth.dev/job", "berth.dev/job-uid")

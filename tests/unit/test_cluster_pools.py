@@ -77,9 +77,9 @@ def test_all_clauses_have_to_hold() -> None:
 def test_of_several_labels_for_a_level_the_first_that_a_node_carries_counts() -> None:
     """Tools and clouds differ in what they call a leaf; an empty value is as good as none."""
     pool = pool_facts(levels=(("spine", ("new/spine", "old/spine")), ("leaf", ("leaf",))))
-    assert ("s2", "l1") == pool.path({"old/spine": "s2", "leaf": "l1"})
-    assert ("s1", "l1") == pool.path({"new/spine": "s1", "old/spine": "s2", "leaf": "l1"})
-    assert ("s2", "l1") == pool.path({"new/spine": "", "old/spine": "s2", "leaf": "l1"})
+    assert pool.path({"old/spine": "s2", "leaf": "l1"}) == ("s2", "l1")
+    assert pool.path({"new/spine": "s1", "old/spine": "s2", "leaf": "l1"}) == ("s1", "l1")
+    assert pool.path({"new/spine": "", "old/spine": "s2", "leaf": "l1"}) == ("s2", "l1")
     assert pool.path({"new/spine": "s1"}) is None
 
 
@@ -88,7 +88,7 @@ def test_a_flat_pool_has_nodes_and_no_levels() -> None:
     pools = a_pools(pool_facts(levels=()))
     pools.set_node(node("n2", {"pool": "h800"}))
     pools.set_node(node("n10", {"pool": "h800"}))
-    assert ["n2", "n10"] == names(pools)
+    assert names(pools) == ["n2", "n10"]
 
 
 def test_a_node_that_lacks_a_level_is_left_out_and_told() -> None:
@@ -96,15 +96,15 @@ def test_a_node_that_lacks_a_level_is_left_out_and_told() -> None:
     pools = a_pools(pool_facts())
     pools.set_node(node("n1"))
     pools.set_node(node("n2", {"pool": "h800", "spine": "s1"}))
-    assert ["n1"] == names(pools)
+    assert names(pools) == ["n1"]
     status = compose(next(iter(pools.members())), pools, before=None, now=0).wire()
     incomplete = next(c for c in status["conditions"] if c["type"] == "TopologyIncomplete")
-    assert ("True", "LabelsMissing") == (incomplete["status"], incomplete["reason"])
-    assert "1 node (n2) left out, for want of a label of some level (spine: spine; leaf: leaf)" == incomplete["message"]
-    assert {"total": 16, "free": 8, "used": 0, "unavailable": 8} == status["devices"]
-    assert {"total": 2, "ready": 1} == status["nodes"]
+    assert (incomplete["status"], incomplete["reason"]) == ("True", "LabelsMissing")
+    assert incomplete["message"] == "1 node (n2) left out, for want of a label of some level (spine: spine; leaf: leaf)"
+    assert status["devices"] == {"total": 16, "free": 8, "used": 0, "unavailable": 8}
+    assert status["nodes"] == {"total": 2, "ready": 1}
     pools.set_node(node("n2"))
-    assert ["n1", "n2"] == names(pools)
+    assert names(pools) == ["n1", "n2"]
 
 
 def test_a_node_that_two_pools_select_belongs_to_the_older_one() -> None:
@@ -113,23 +113,23 @@ def test_a_node_that_two_pools_select_belongs_to_the_older_one() -> None:
     for order in ((young, old), (old, young)):
         pools = a_pools(*order)
         pools.set_node(node("n1"))
-        assert ([], ["n1"]) == (names(pools, "young"), names(pools, "old"))
+        assert (names(pools, "young"), names(pools, "old")) == ([], ["n1"])
         overlapping = {m.facts.name: m.overlapping for m in pools.members()}
-        assert {"old": {}, "young": {"n1": "old"}} == overlapping
+        assert overlapping == {"old": {}, "young": {"n1": "old"}}
     twins = a_pools(pool_facts("b", selector=ANY), pool_facts("a", selector=ANY))
     twins.set_node(node("n1"))
-    assert (["n1"], []) == (names(twins, "a"), names(twins, "b"))
+    assert (names(twins, "a"), names(twins, "b")) == (["n1"], [])
 
 
 def test_a_pool_made_later_but_created_earlier_takes_its_nodes_back() -> None:
     """Events of pools come in any order."""
     pools = a_pools(pool_facts("young", created=9, selector=ANY))
     pools.set_node(node("n1"))
-    assert ["n1"] == names(pools, "young")
+    assert names(pools, "young") == ["n1"]
     pools.set_pool(pool_facts("old", created=5, selector=ANY))
-    assert ([], ["n1"]) == (names(pools, "young"), names(pools, "old"))
+    assert (names(pools, "young"), names(pools, "old")) == ([], ["n1"])
     pools.drop_pool("old")
-    assert ["n1"] == names(pools, "young")
+    assert names(pools, "young") == ["n1"]
 
 
 def test_a_node_moves_with_its_labels() -> None:
@@ -138,14 +138,14 @@ def test_a_node_moves_with_its_labels() -> None:
     pools.claim("n1", "pod", ((GPU, 4),))
     pools.set_node(node("n1"))
     pools.set_node(node("n2", {**H800, "leaf": "l2"}))
-    assert ["n1", "n2"] == names(pools)
+    assert names(pools) == ["n1", "n2"]
     pools.set_node(node("n1", {**H800, "leaf": "l3"}))
-    assert ["n2", "n1"] == names(pools)
+    assert names(pools) == ["n2", "n1"]
     pools.set_node(node("n1", {**H800, "pool": "h20"}))
-    assert (["n2"], ["n1"]) == (names(pools), names(pools, "h20"))
-    assert {GPU: 4} == used(pools, "n1", "h20")
+    assert (names(pools), names(pools, "h20")) == (["n2"], ["n1"])
+    assert used(pools, "n1", "h20") == {GPU: 4}
     pools.set_node(node("n1", {}))
-    assert (["n2"], []) == (names(pools), names(pools, "h20"))
+    assert (names(pools), names(pools, "h20")) == (["n2"], [])
 
 
 def test_a_node_that_goes_and_comes_back_has_taken_on_it_what_it_had() -> None:
@@ -154,9 +154,9 @@ def test_a_node_that_goes_and_comes_back_has_taken_on_it_what_it_had() -> None:
     pools.set_node(node("n1"))
     pools.claim("n1", "pod", ((GPU, 4),))
     pools.drop_node("n1")
-    assert [] == names(pools)
+    assert names(pools) == []
     pools.set_node(node("n1"))
-    assert {GPU: 4} == used(pools, "n1")
+    assert used(pools, "n1") == {GPU: 4}
 
 
 def test_a_node_that_is_resized_or_cordoned_keeps_its_place() -> None:
@@ -165,11 +165,11 @@ def test_a_node_that_is_resized_or_cordoned_keeps_its_place() -> None:
     for name in ("n1", "n2"):
         pools.set_node(node(name))
     demand = Demand(((GPU, 8), ("pods", 1)))
-    assert 2 == pools.snapshot()["h800"].ledger.index(demand).free[0][0]
+    assert pools.snapshot()["h800"].ledger.index(demand).free[0][0] == 2
     pools.set_node(node("n1", spec={"unschedulable": True}))
     tree = pools.snapshot()["h800"].ledger.tree
-    assert 1 == pools.snapshot()["h800"].ledger.index(demand).free[0][0]
-    pools.set_node(node("n1", **{GPU: "16"}))
+    assert pools.snapshot()["h800"].ledger.index(demand).free[0][0] == 1
+    pools.set_node(node("n1", gpus="16"))
     after = pools.snapshot()["h800"].ledger
     assert (3, tree) == (after.index(demand).free[0][0], after.tree)
     assert tree is after.tree
@@ -182,13 +182,13 @@ def test_claims_are_counted_once_for_each_claimant() -> None:
     pools.claim("n1", "a", ((GPU, 2), ("cpu", 500)))
     pools.claim("n1", "a", ((GPU, 2), ("cpu", 500)))
     pools.claim("n1", "b", ((GPU, 1),))
-    assert {GPU: 3, "cpu": 500} == used(pools, "n1")
+    assert used(pools, "n1") == {GPU: 3, "cpu": 500}
     pools.claim("n1", "a", ((GPU, 4),))
-    assert {GPU: 5} == used(pools, "n1")
+    assert used(pools, "n1") == {GPU: 5}
     pools.release("n1", "a")
     pools.release("n1", "a")
     pools.release("n9", "a")
-    assert {GPU: 1} == used(pools, "n1")
+    assert used(pools, "n1") == {GPU: 1}
 
 
 def test_an_old_snapshot_does_not_change_under_its_reader() -> None:
@@ -201,11 +201,11 @@ def test_an_old_snapshot_does_not_change_under_its_reader() -> None:
     pools.claim("n1", "pod", ((GPU, 8),))
     pools.set_node(node("n2", spec={"unschedulable": True}))
     new = pools.snapshot()["h800"].ledger
-    assert (2, 0) == (old.index(demand).free[0][0], new.index(demand).free[0][0])
-    assert ([{}, {}], [False, False]) == ([dict(u) for u in old.used], [n.cordoned for n in old.nodes])
+    assert (old.index(demand).free[0][0], new.index(demand).free[0][0]) == (2, 0)
+    assert ([dict(u) for u in old.used], [n.cordoned for n in old.nodes]) == ([{}, {}], [False, False])
     pools.drop_node("n2")
     pools.snapshot()
-    assert ["n1", "n2"] == [n.name for n in old.nodes]
+    assert [n.name for n in old.nodes] == ["n1", "n2"]
 
 
 def test_a_pool_that_only_got_a_new_status_is_not_built_anew() -> None:
@@ -217,21 +217,21 @@ def test_a_pool_that_only_got_a_new_status_is_not_built_anew() -> None:
     assert tree is pools.snapshot()["h800"].ledger.tree
     known = pools.facts("h800")
     assert known is not None
-    assert 2 == known.version
+    assert known.version == 2
     assert pools.set_pool(pool_facts(version=3, levels=()))
-    assert ("h800", "node") == pools.snapshot()["h800"].ledger.tree.levels
+    assert pools.snapshot()["h800"].ledger.tree.levels == ("h800", "node")
 
 
 def test_the_name_of_a_device_is_remembered_when_its_pool_is_gone() -> None:
     """Gangs that run on its nodes still hold devices of that name."""
     pools = a_pools(pool_facts())
-    assert (GPU, None) == (pools.resource("h800"), pools.resource("other"))
+    assert (pools.resource("h800"), pools.resource("other")) == (GPU, None)
     pools.set_pool(pool_facts(version=2, resource="", problem=("UnknownProfile", "there is no profile h9000")))
-    assert GPU == pools.resource("h800")
+    assert pools.resource("h800") == GPU
     pools.drop_pool("h800")
-    assert GPU == pools.resource("h800")
+    assert pools.resource("h800") == GPU
     pools.set_pool(pool_facts(uid="another", resource="example.com/npu"))
-    assert "example.com/npu" == pools.resource("h800")
+    assert pools.resource("h800") == "example.com/npu"
 
 
 def pool_object(**spec: Any) -> AcceleratorPool:
@@ -257,9 +257,9 @@ def test_what_is_kept_of_a_pool_has_its_profile_resolved() -> None:
     }
     levels = [{"level": "spine", "nodeLabels": ["s"]}, {"level": "leaf", "nodeLabels": ["l", "m"]}]
     found = facts(pool_object(profile="nvidia-h800", nodeSelector=selector, topology=levels), Catalogue.load())
-    assert ("h800", "u", 4, 17, 1795316400) == (found.name, found.uid, found.generation, found.version, found.created)
-    assert (GPU, None) == (found.resource, found.problem)
-    assert (("spine", ("s",)), ("leaf", ("l", "m"))) == found.levels
+    assert (found.name, found.uid, found.generation, found.version, found.created) == ("h800", "u", 4, 17, 1795316400)
+    assert (found.resource, found.problem) == (GPU, None)
+    assert found.levels == (("spine", ("s",)), ("leaf", ("l", "m")))
     assert found.selects({"a": "1", "b": "2", "c": "z", "d": ""})
     assert not found.selects({"a": "1", "b": "2", "c": "x", "d": ""})
 
@@ -269,7 +269,7 @@ def test_a_pool_whose_device_cannot_be_told_has_a_problem_that_says_why() -> Non
     found = facts(pool_object(profile="nvidia-h8000"), Catalogue.load())
     assert found.problem is not None
     reason, text = found.problem
-    assert "UnknownProfile" == reason
+    assert reason == "UnknownProfile"
     assert "spec.profile: there is no profile nvidia-h8000 in the catalogue; did you mean nvidia-h800" in text
     pools = a_pools(found)
     assert text == pools.snapshot()["h800"].problem
@@ -288,13 +288,13 @@ def test_a_pool_without_nodes_or_devices_says_what_to_look_at() -> None:
     """The selector that selects nothing, or the plugin that counts nothing."""
     pools = a_pools(pool_facts())
     status, reason, text = condition(pools, "Ready")
-    assert ("False", "NoNodes") == (status, reason)
+    assert (status, reason) == ("False", "NoNodes")
     assert text.startswith("spec.nodeSelector selects no node; compare it with ")
-    pools.set_node(node("n1", **{GPU: "0"}))
+    pools.set_node(node("n1", gpus="0"))
     text = "no node has nvidia.com/gpu; is the device plugin running, and is the resource's name right?"
     assert ("False", "NoDevices", text) == condition(pools, "Ready")
     pools.set_node(node("n1"))
-    assert ("True", "Ready") == condition(pools, "Ready")[:2]
+    assert condition(pools, "Ready")[:2] == ("True", "Ready")
 
 
 def test_a_pool_whose_nodes_belong_to_an_older_one_says_whose_they_are() -> None:
@@ -304,7 +304,7 @@ def test_a_pool_whose_nodes_belong_to_an_older_one_says_whose_they_are() -> None
         pools.set_node(node(f"n{number}"))
     text = "7 nodes (n1, n2, n3, n4, n5, …) selected by an older pool, too, and belong to it: old"
     assert ("True", "NodesTaken", text) == condition(pools, "Overlapping")
-    assert ("False", "Disjoint", "") == condition(pools, "Overlapping", "old")
+    assert condition(pools, "Overlapping", "old") == ("False", "Disjoint", "")
 
 
 def test_a_pools_conditions_keep_their_times() -> None:
@@ -313,4 +313,4 @@ def test_a_pools_conditions_keep_their_times() -> None:
     first = compose(next(iter(pools.members())), pools, before=None, now=100)
     pools.set_node(node("n1"))
     second = compose(next(iter(pools.members())), pools, before=first, now=200)
-    assert [200, 100, 100] == [c.last_transition_time for c in second.conditions]
+    assert [c.last_transition_time for c in second.conditions] == [200, 100, 100]

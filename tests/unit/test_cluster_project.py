@@ -24,11 +24,11 @@ def test_a_node_is_what_it_can_give_and_what_keeps_replicas_away() -> None:
         memory="1Ki",
     )
     node = facts.node
-    assert (7, "n1", ()) == (facts.version, node.name, node.path)
-    assert {GPU: 8, "pods": 110, "cpu": 63500, "memory": 1024} == node.allocatable
-    assert {"pool": "h800"} == node.labels
+    assert (facts.version, node.name, node.path) == (7, "n1", ())
+    assert node.allocatable == {GPU: 8, "pods": 110, "cpu": 63500, "memory": 1024}
+    assert node.labels == {"pool": "h800"}
     assert (Taint("team", "infra", "NoSchedule"), Taint("k", "", "NoExecute")) == node.taints
-    assert (True, True) == (node.ready, node.cordoned)
+    assert (node.ready, node.cordoned) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -52,23 +52,23 @@ def test_a_node_without_labels_taints_or_status_is_projected() -> None:
     """A node that has only just registered."""
     body = {"metadata": {"name": "new", "resourceVersion": "1"}}
     node = project.node(body).node
-    assert ({}, {}, (), False, False) == (node.allocatable, node.labels, node.taints, node.ready, node.cordoned)
+    assert (node.allocatable, node.labels, node.taints, node.ready, node.cordoned) == ({}, {}, (), False, False)
 
 
 def test_a_pod_of_berths_tells_job_attempt_and_rank() -> None:
     """As its name and labels say."""
     own = own_pod("train-3-17", uid="u9", version=12, node="n4")
-    assert ("team", "train-uid", 12) == (own.namespace, own.job_uid, own.version)
+    assert (own.namespace, own.job_uid, own.version) == ("team", "train-uid", 12)
     pod = own.pod
-    assert ("train-3-17", "u9", 3, 17, Phase.PENDING, "n4") == (
+    assert (
         pod.name,
         pod.uid,
         pod.attempt,
         pod.rank,
         pod.phase,
         pod.node,
-    )
-    assert ((GPU, 8), ("pods", 1)) == own.requests
+    ) == ("train-3-17", "u9", 3, 17, Phase.PENDING, "n4")
+    assert own.requests == ((GPU, 8), ("pods", 1))
 
 
 def ended(code: int, at: str | None, reason: str = "Error", message: str = "", name: str = "trainer") -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_the_exit_code_is_that_of_the_first_container_to_fail() -> None:
     """Others fail after it, and because of it."""
     statuses = [ended(143, T2, message="terminated"), ended(1, T1, message="CUDA error"), ended(0, T1, "Completed")]
     pod = own_pod(phase="Failed", containerStatuses=statuses).pod
-    assert (1, AT_1, "CUDA error") == (pod.exit_code, pod.finished_at, pod.message)
+    assert (pod.exit_code, pod.finished_at, pod.message) == (1, AT_1, "CUDA error")
 
 
 def test_a_sidecar_that_is_stopped_after_the_trainer_is_not_blamed_for_it() -> None:
@@ -95,7 +95,7 @@ def test_a_sidecar_that_is_stopped_after_the_trainer_is_not_blamed_for_it() -> N
         initContainerStatuses=[ended(143, T1, name="proxy")],
         containerStatuses=[ended(7, T1, message="trainer fell over")],
     ).pod
-    assert (7, "trainer fell over") == (pod.exit_code, pod.message)
+    assert (pod.exit_code, pod.message) == (7, "trainer fell over")
 
 
 def test_an_init_container_that_fails_is_what_failed() -> None:
@@ -104,7 +104,7 @@ def test_an_init_container_that_fails_is_what_failed() -> None:
     pod = own_pod(
         phase="Failed", initContainerStatuses=[ended(3, T1, name="stage-in")], containerStatuses=[waiting]
     ).pod
-    assert (3, "Error") == (pod.exit_code, pod.message)
+    assert (pod.exit_code, pod.message) == (3, "Error")
 
 
 def test_of_last_words_the_end_is_kept() -> None:
@@ -112,21 +112,21 @@ def test_of_last_words_the_end_is_kept() -> None:
     words = "".join(f"line {number}\n" for number in range(500))
     pod = own_pod(phase="Failed", containerStatuses=[ended(1, T1, message=words)]).pod
     assert pod.message.endswith("line 499")
-    assert 600 == len(pod.message)
+    assert len(pod.message) == 600
 
 
 def test_a_pod_that_never_ran_says_itself_why_it_failed() -> None:
     """Evicted or refused by the kubelet: there is no container to ask."""
     pod = own_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.").pod
-    assert (None, None, "The node was low on resource: memory.") == (pod.exit_code, pod.finished_at, pod.message)
-    assert "Evicted" == own_pod(phase="Failed", reason="Evicted").pod.message
+    assert (pod.exit_code, pod.finished_at, pod.message) == (None, None, "The node was low on resource: memory.")
+    assert own_pod(phase="Failed", reason="Evicted").pod.message == "Evicted"
 
 
 def test_a_failure_without_a_time_comes_after_those_with_one() -> None:
     """The kubelet leaves the time out when it has lost a container."""
     pod = own_pod(phase="Failed", containerStatuses=[ended(255, None), ended(1, T2)]).pod
-    assert 1 == pod.exit_code
-    assert (255, None) == ((lone := own_pod(containerStatuses=[ended(255, None)]).pod).exit_code, lone.finished_at)
+    assert pod.exit_code == 1
+    assert ((lone := own_pod(containerStatuses=[ended(255, None)]).pod).exit_code, lone.finished_at) == (255, None)
 
 
 @pytest.mark.parametrize(("status", "expected"), [("True", True), ("False", False)])
@@ -139,9 +139,9 @@ def test_a_disruption_is_told_by_its_condition(status: str, expected: bool) -> N
 def test_a_pod_is_ready_and_leaving_as_the_api_server_says() -> None:
     """Readiness is a condition, leaving is a time in its metadata."""
     ready = own_pod(phase="Running", conditions=[{"type": "Ready", "status": "True"}]).pod
-    assert (True, False) == (ready.ready, ready.deleting)
+    assert (ready.ready, ready.deleting) == (True, False)
     leaving = own_pod(metadata={"deletionTimestamp": T1}).pod
-    assert (False, True) == (leaving.ready, leaving.deleting)
+    assert (leaving.ready, leaving.deleting) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_attempt_and_rank_are_told_by_the_name_which_nobody_can_change(broken: d
     kept = {**body["metadata"]["labels"], **broken}
     body["metadata"]["labels"] = {key: value for key, value in kept.items() if value is not None}
     own = project.own_pod(body)
-    assert ("train", 2, 5, "train-uid") == (own.job, own.pod.attempt, own.pod.rank, own.job_uid)
+    assert (own.job, own.pod.attempt, own.pod.rank, own.job_uid) == ("train", 2, 5, "train-uid")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_a_pod_that_only_wears_berths_labels_is_still_counted(name: str) -> None
     body = pod_object("train-1-0", node="n1")
     body["metadata"]["name"] = name
     own = project.own_pod(body)
-    assert ("", 0, -1) == (own.job, own.pod.attempt, own.pod.rank)
-    assert ("n1", ((GPU, 8), ("pods", 1))) == (own.pod.node, own.requests)
+    assert (own.job, own.pod.attempt, own.pod.rank) == ("", 0, -1)
+    assert (own.pod.node, own.requests) == ("n1", ((GPU, 8), ("pods", 1)))
 
 
 def foreign(**status: Any) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def test_a_foreign_pod_counts_for_what_it_takes_from_the_moment_it_is_bound() ->
     """Its phase says Pending until the kubelet has started it; the devices are taken before."""
     found = project.foreign_pod(foreign())
     assert found is not None
-    assert ("n1", ((GPU, 8), ("pods", 1))) == (found.node, found.requests)
+    assert (found.node, found.requests) == ("n1", ((GPU, 8), ("pods", 1)))
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
@@ -204,5 +204,5 @@ def test_a_foreign_pod_without_a_node_takes_nothing() -> None:
 
 def test_a_priority_class_is_its_value_and_whether_it_is_the_default() -> None:
     """Values may be negative."""
-    assert (-5, False) == project.priority_class({"value": -5})
-    assert (10, True) == project.priority_class({"value": 10, "globalDefault": True})
+    assert project.priority_class({"value": -5}) == (-5, False)
+    assert project.priority_class({"value": 10, "globalDefault": True}) == (10, True)

@@ -71,7 +71,7 @@ def test_a_quantity_is_counted_in_base_units(resource: str, quantity: str | floa
 )
 def test_what_is_no_quantity_is_refused_by_name(wrong: str) -> None:
     """The error names the resource, what stands there, and how to write it."""
-    with pytest.raises(ValueError, match="memory: .* is not a quantity; write it like 500m, 8 or 64Gi") as refused:
+    with pytest.raises(ValueError, match=r"memory: .* is not a quantity; write it like 500m, 8 or 64Gi") as refused:
         amount("memory", wrong)
     assert repr(wrong) in str(refused.value)
 
@@ -79,7 +79,7 @@ def test_what_is_no_quantity_is_refused_by_name(wrong: str) -> None:
 @pytest.mark.parametrize("huge", ["1e1000000000", "9" * 40, "9E9999999", "9Ei"])
 def test_what_is_more_than_kubernetes_counts_is_as_much_as_it_counts(huge: str) -> None:
     """The API server takes such numbers for its largest one; here, too, they must cost no time and no memory."""
-    assert 2**63 - 1 == amount("memory", huge)
+    assert amount("memory", huge) == 2**63 - 1
 
 
 NUMBERS = st.one_of(
@@ -92,7 +92,8 @@ SUFFIXES = st.sampled_from(["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki
 @given(NUMBERS, SUFFIXES, st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]))
 def test_quantities_read_as_the_official_parser_reads_them(number: str, suffix: str, resource: str) -> None:
     """Whatever number and suffix: the same value, rounded up, and no more than the largest that Kubernetes counts."""
-    value = parse_quantity(number + suffix) * (1000 if resource == "cpu" else 1)
+    value = parse_quantity(number + suffix)  # type: ignore[no-untyped-call]  # the package annotates its models only
+    value *= 1000 if resource == "cpu" else 1
     expected = min(2**63 - 1, int(value.to_integral_value(rounding=ROUND_CEILING)))
     assert expected == amount(resource, number + suffix)
 

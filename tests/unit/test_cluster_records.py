@@ -31,11 +31,11 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     first = status(WAITING, now=100)
     other = explain.waiting(JOB, Pending(Reason.TOPOLOGY_BLOCKED, "another reason and sentence"))
     second = status(other, before=first, now=200)
-    assert {"Placed": 100, "PodsReady": 100, "Finished": 100} == since(second)
+    assert since(second) == {"Placed": 100, "PodsReady": 100, "Finished": 100}
     third = status(explain.placed(JOB.gang, placed("n1", "n2"), 0), placed("n1", "n2"), before=second, now=300)
-    assert {"Placed": 300, "PodsReady": 100, "Finished": 100} == since(third)
+    assert since(third) == {"Placed": 300, "PodsReady": 100, "Finished": 100}
     fourth = status(WAITING, before=third, now=400)
-    assert {"Placed": 400, "PodsReady": 100, "Finished": 100} == since(fourth)
+    assert since(fourth) == {"Placed": 400, "PodsReady": 100, "Finished": 100}
 
 
 def test_a_job_that_nobody_has_written_yet_has_an_empty_record() -> None:

@@ -140,11 +140,13 @@ def test_taking_what_is_not_there_is_a_bug_that_speaks_up() -> None:
 
 
 def test_counts_are_kept_in_the_original_for_the_next_fork() -> None:
-    """What one fork was the first to ask for, the next finds counted; once the original changed, it is counted anew."""
+    """What one fork was the first to ask for, or to bring up to date, the next finds so."""
     tree, nodes = Tree.build("h800", (), [node("n0"), node("n1")])
     ledger, demand = Ledger(tree, nodes), Demand(((GPU, 8),))
     counted = ledger.fork().index(demand)
     assert ledger.fork().index(demand) is counted
     ledger.set_used(1, {GPU: 1})
-    assert ledger.fork().index(demand).free[0] == [1]
+    anew = ledger.fork().index(demand)
+    assert ledger.fork().index(demand) is anew
+    assert anew.free[0] == [1]
     assert counted.free[0] == [2]

@@ -123,6 +123,7 @@ def node_object(
     labels: Mapping[str, str] | None = None,
     ready: bool = True,
     spec: Json | None = None,
+    gpus: str = "8",
     **allocatable: str,
 ) -> Json:
     """A Node of pool h800 under spine s1 and leaf l1, with eight devices."""
@@ -135,7 +136,7 @@ def node_object(
         },
         "spec": spec or {},
         "status": {
-            "allocatable": {GPU: "8", "pods": "110", "cpu": "64", **allocatable},
+            "allocatable": {GPU: gpus, "pods": "110", "cpu": "64", **allocatable},
             "conditions": [
                 {"type": "DiskPressure", "status": "False"},
                 {"type": "Ready", "status": str(ready)},

@@ -127,7 +127,8 @@ class Actuator:
                 await self._remove(entry)
             else:
                 await self._write(entry, seen, decision, priority)
-                await self._touch_pods(entry, seen, decision)
+                if self._mirror.jobs.get(entry.key) is entry:  # else it went while its status was on the way
+                    await self._touch_pods(entry, seen, decision)
         except (Conflict, NotFound) as error:
             logger.info("decided on an older state", extra={"job": str(entry.key), "error": str(error)})
             await self._read_again(entry)

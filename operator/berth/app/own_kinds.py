@@ -9,7 +9,9 @@ list of uids ever after. What arrives twice does no harm, the mirror goes by res
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import kopf
@@ -32,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 Hand = Callable[[dict[str, Any], bool], None]
 """Takes an object, and whether it is gone."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+"""Seconds before kopf is started again after it gave up, doubling."""
 
 
 class OwnKinds:
@@ -110,15 +115,19 @@ class OwnKinds:
 
 
 class KopfThread:
-    """kopf in its own thread and loop; `hand` is called in the loop that `start` was called in."""
+    """kopf in its own thread and loop; `hand` is called in the loop that `start` was called in.
+
+    kopf gives up when a watch is refused, or the API server stays away: it is started again then, and lists anew.
+    """
 
     def __init__(self, connection: Connection, kinds: OwnKinds) -> None:
         self._connection = connection
         self._kinds = kinds
         self._stop = threading.Event()
-        self._ready = threading.Event()
+        self._lock = threading.Lock()
+        self._halt: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
 
     def start(self) -> None:
         """Begin to watch."""
@@ -128,30 +137,44 @@ class KopfThread:
     async def stop(self) -> None:
         """Stop watching and wait for the thread."""
         self._stop.set()
+        with self._lock:
+            self._halt()
         await asyncio.to_thread(self._thread.join, 10.0)
 
     def wrong(self) -> list[str]:
         """What is wrong with it, for /healthz."""
         if self._thread.is_alive() or self._stop.is_set():
             return []
-        return [f"the watch of Berth's own kinds has ended: {self.error}"]
+        return [f"the watch of Berth's own kinds has ended: {self._error!r}"]
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._operator())
-        except Exception as error:  # noqa: BLE001  # whatever it was, /healthz tells it and the process is restarted
-            self.error = error
-            logger.critical("kopf ended", extra={"error": repr(error)})
+        pause = FIRST_PAUSE
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                asyncio.run(self._operator())
+            except Exception as error:  # noqa: BLE001  # kopf passes on whatever stopped one of its tasks
+                self._error = error
+                if time.monotonic() - started > LONGEST_PAUSE:
+                    pause = FIRST_PAUSE
+                logger.warning("kopf gave up and is started again", extra={"error": repr(error), "seconds": pause})
+                self._stop.wait(pause)
+                pause = min(LONGEST_PAUSE, 2 * pause)
 
     async def _operator(self) -> None:
-        await kopf.operator(
-            registry=self._registry(),
-            settings=_settings(),
-            standalone=True,
-            clusterwide=True,
-            stop_flag=self._stop,
-            ready_flag=self._ready,
-        )
+        # An event of this loop: kopf would wait for one of the threads in a thread, and then could not end by itself.
+        halted = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._halt = partial(loop.call_soon_threadsafe, halted.set)
+        try:
+            if not self._stop.is_set():
+                await kopf.operator(
+                    registry=self._registry(), settings=_settings(), standalone=True, clusterwide=True, stop_flag=halted
+                )
+        finally:
+            with self._lock:
+                self._halt = lambda: None
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
@@ -188,6 +211,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.queueing.batch_window = 0.01
+    settings.networking.error_backoffs = (0.5, 1, 2, 4)
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     return settings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from berth.core.model import Mode
@@ -15,6 +15,13 @@ from berth.core.model import Mode
 
 class SettingsError(ValueError):
     """The settings file cannot be used; the text names file, field, value and remedy."""
+
+
+def _address(listen: str) -> str:
+    _, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("must be an address and a port of at most 65535, such as 0.0.0.0:8080")
+    return listen
 
 
 class Settings(BaseModel):
@@ -26,21 +33,21 @@ class Settings(BaseModel):
 
     mode: Mode = Mode.ACTIVE
     """`Active` acts; `Observe` decides and reports and writes no pod: the safe first day beside another scheduler."""
-    listen: str = "0.0.0.0:8080"
+    listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:8080"
     """Address and port of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one."""
-    quiet_seconds: Annotated[float, Field(ge=0, le=5)] = 0.05
+    quiet_seconds: Annotated[float, Field(strict=True, ge=0, le=5)] = 0.05
     """A batch of changes is closed after so much quiet."""
-    batch_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    batch_seconds: Annotated[float, Field(strict=True, gt=0, le=60)] = 1.0
     """A batch is closed after this at the latest."""
-    report_seconds: Annotated[float, Field(ge=0, le=3600)] = 10.0
+    report_seconds: Annotated[float, Field(strict=True, ge=0, le=3600)] = 10.0
     """A status in which only numbers in sentences changed is written at most this often."""
-    pool_report_seconds: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    pool_report_seconds: Annotated[float, Field(strict=True, ge=0.1, le=3600)] = 2.0
     """A pool's status is written at most this often."""
-    refused_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    refused_seconds: Annotated[float, Field(strict=True, ge=1, le=3600)] = 60.0
     """A template that the API server refused is tried again this often: what refused it may lie outside the job."""
-    audit_seconds: Annotated[float, Field(gt=0, le=86400)] = 300.0
+    audit_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 300.0
     """How often objects that arrive as events are compared with a list of what is there."""
-    connections: Annotated[int, Field(ge=1, le=1000)] = 64
+    connections: Annotated[int, Field(strict=True, ge=1, le=1000)] = 64
     """Requests to the API server at one time."""
 
 
@@ -55,12 +62,12 @@ def load(path: Path | None, **overrides: Any) -> Settings:
             found = yaml.safe_load(path.read_text()) or {}
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path}: is not YAML: {error}") from error
         if not isinstance(found, dict):
             raise SettingsError(f"{path}: must be a mapping of settings, such as `mode: Observe`")
     try:
-        return Settings.model_validate({**found, **{k: v for k, v in overrides.items() if v is not None}})
+        return Settings.model_validate({**found, **{to_camel(k): v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -69,5 +76,6 @@ def load(path: Path | None, **overrides: Any) -> Settings:
                 known = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
                 lines.append(f"{field}: there is no such setting; there are {known}")
             else:
-                lines.append(f"{field}: {problem['input']!r}: {problem['msg']}")
+                text = problem["msg"].removeprefix("Value error, ")
+                lines.append(f"{field}: {problem['input']!r}: {text}")
         raise SettingsError(f"{path or 'settings'}: " + "; ".join(lines)) from error

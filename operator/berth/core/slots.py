@@ -163,7 +163,7 @@ class Ledger:
     share them.
     """
 
-    __slots__ = ("_base", "_base_mark", "_compactions", "_indexes", "_log", "nodes", "tree", "used")
+    __slots__ = ("_barriers", "_base", "_base_mark", "_compactions", "_indexes", "_log", "nodes", "tree", "used")
 
     def __init__(self, tree: Tree, nodes: list[Node], used: list[Mapping[str, int]] | None = None) -> None:
         self.tree = tree
@@ -171,6 +171,7 @@ class Ledger:
         self.used: list[Mapping[str, int]] = used if used is not None else [{} for _ in nodes]
         self._log: list[int] = []
         self._indexes: dict[Demand, SlotIndex] = {}
+        self._barriers: dict[tuple[Demand, bool], tuple[tuple[int, int], Counter[str]]] = {}
         self._base: Ledger | None = None
         self._base_mark = (0, 0)
         self._compactions = 0
@@ -178,8 +179,8 @@ class Ledger:
     def fork(self) -> "Ledger":
         """A ledger of its own with the same contents; what either takes, the other does not see.
 
-        Indexes are shared until one side has to change them, and copied then. An index that the fork is the first to
-        ask for is built in the original, if that has not changed since, so that the next fork finds it there.
+        Indexes are shared until one side has to change them, and copied then. What a fork asks for is built, or brought
+        up to date, in the original, if that has not changed since, so that the next fork finds it there.
         """
         if len(self._log) > 2 * len(self.nodes) + 1000:
             self._compact()
@@ -210,11 +211,11 @@ class Ledger:
     def index(self, demand: Demand) -> SlotIndex:
         """Current slot counts for a demand. Valid until the next change of this ledger."""
         index = self._indexes.get(demand)
-        if index is None:
+        if index is None or index.shared:
             if self._base is not None and self._base._mark == self._base_mark:
                 index = self._base.index(demand)
                 index.shared = True
-            else:
+            elif index is None:
                 index = SlotIndex(self.tree, demand, self.nodes, self.used)
                 index.seen = len(self._log)
             self._indexes[demand] = index
@@ -256,11 +257,14 @@ class Ledger:
     def barriers(self, demand: Demand, *, whole: bool = False) -> Counter[str]:
         """Nodes that take no replica of this demand or have no room for one, counted by why.
 
-        `whole`: those that would have none if nothing were taken.
+        `whole`: those that would have none if nothing were taken. Kept until the ledger changes; not to be changed.
         """
-        found: Counter[str] = Counter()
-        for node, used in zip(self.nodes, self.used, strict=True):
-            why = barrier(node, demand) or shortage(node, {} if whole else used, demand)
-            if why:
-                found[why] += 1
+        mark, found = self._barriers.get((demand, whole), (None, Counter[str]()))
+        if mark != self._mark:
+            found = Counter[str]()
+            for node, used in zip(self.nodes, self.used, strict=True):
+                why = barrier(node, demand) or shortage(node, {} if whole else used, demand)
+                if why:
+                    found[why] += 1
+            self._barriers[demand, whole] = (self._mark, found)
         return found

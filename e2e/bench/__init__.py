@@ -1,0 +1,13 @@
+"""Benchmarks: every figure is one JSON line on stdout, `{"name", "value", "unit", "goal", "conditions"}`.
+
+Progress goes to stderr, so that a pipe gets figures and nothing else. A figure is the median of many repetitions in
+one process on one core; where the rule of a peer can run in the same process, it does, and its value stands in the
+conditions. Nothing here asserts a time: a benchmark reports.
+
+    figures     what a figure is, the registry, timing
+    fleets      pools of any size with a given share of their nodes taken
+    kueue_tas   a plain re-implementation of the placement rule that Kueue publishes
+    decisions   figures of the heart: place_10000, snapshot_10000
+
+`python -m e2e.bench [--only NAME]` runs them. A benchmark that needs the control plane is an async function.
+"""

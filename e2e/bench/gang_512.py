@@ -1,0 +1,342 @@
+"""`gang_512`: from `kubectl apply` of a 512-pod gang to the moment when its last pod is bound, beside the bare writes.
+
+1,024 simulated nodes under two spines of 512, so that the gang fills one of them. For each binding in turn, several
+times: a plain writer creates the 512 pods that Berth would create, on the same nodes, without Berth; then Berth gets
+the TrainingJob. The order changes from one repetition to the next, so that neither always meets the warmer server.
+
+What is timed is what the API server tells on watches, read as raw lines: a pod counts as created with the first event
+about it, as bound with the first event that passes `spec.nodeName!=`. Both kinds of run pay for the same watches.
+"""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from berth.act.pods import Replicas
+from berth.api import names
+from berth.api.job import TrainingJob
+from berth.kube.client import ApiClient
+from berth.kube.config import Connection, load
+from berth.kube.resources import ACCELERATOR_POOLS, PODS, TRAINING_JOBS, Resource
+from berth.kube.stream import LineSplitter
+from e2e.ground import nodes
+from e2e.ground.api import JsonObject
+from e2e.ground.controlplane import ControlPlane
+from e2e.ground.model import ClusterModel
+from e2e.running import OperatorProcess
+
+GANG = 512
+REPETITIONS = 5
+CONNECTIONS = 64
+BINDINGS = ("Scheduler", "Direct")
+GOALS = {"Scheduler": 3.0, "Direct": 2.0}
+RATIO_GOAL = 1.3
+NAMESPACE = "default"
+_WAIT_S = 120.0
+_POLL_S = 0.05
+_QUIET_S = 1.0
+_CRDS = Path(__file__).resolve().parents[2] / "crds"
+_MODEL: JsonObject = {
+    "pools": [
+        {
+            "name": "h800",
+            "levels": [
+                {"name": "spine", "label": "fabric.topograph.run/tier-1", "count": 2},
+                {"name": "leaf", "label": "fabric.topograph.run/tier-0", "count": 16},
+            ],
+            "nodes": 32,
+            "device": {"resource": "nvidia.com/gpu", "count": 8},
+            "cpu": "192",
+            "memory": "2Ti",
+            "labels": {"nvidia.com/gpu.product": "NVIDIA-H800"},
+        }
+    ]
+}
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure, as it is printed."""
+
+    name: str
+    value: float
+    unit: str
+    goal: str
+    conditions: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Marks:
+    """Moments of one run, in seconds of the monotonic clock; the times of pods in the order in which they were seen."""
+
+    begun: float = 0.0
+    admitted: float | None = None
+    created: list[float] = field(default_factory=list)
+    bound: list[float] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """From the beginning to the last pod bound."""
+        return self.bound[-1] - self.begun
+
+    def phases(self) -> dict[str, float]:
+        """Seconds from the beginning to each step."""
+        found = {"firstPodCreated": self.created[0], "lastPodCreated": self.created[-1], "allBound": self.bound[-1]}
+        if self.admitted is not None:
+            found = {"admissionRecorded": self.admitted, **found}
+        return {name: at - self.begun for name, at in found.items()}
+
+
+async def measure(progress: Progress) -> list[Figure]:
+    """Measure both bindings on a control plane of its own; about three minutes on two idle cores."""
+    model = ClusterModel.model_validate(_MODEL)
+    with ControlPlane() as plane:
+        progress("adding 1,024 nodes")
+        nodes.add(plane.api, model.manifests())
+        plane.kubectl("apply", "--server-side", "-f", str(_CRDS))
+        plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(_CRDS))
+        connection = await load(kubeconfig=str(plane.kubeconfig))
+        async with ApiClient(connection, limit=CONNECTIONS) as client:
+            await client.create(ACCELERATOR_POOLS, _pool())
+            figures: list[Figure] = []
+            for binding in BINDINGS:
+                figures += await _Bench(plane, connection, client, binding, progress).figures()
+    return figures
+
+
+class _Bench:
+    """The runs of one binding."""
+
+    def __init__(
+        self, plane: ControlPlane, connection: Connection, client: ApiClient, binding: str, progress: Progress
+    ) -> None:
+        self._plane = plane
+        self._connection = connection
+        self._client = client
+        self._binding = binding
+        self._progress = progress
+        self._operator = OperatorProcess(plane.kubeconfig, plane.directory)
+
+    async def figures(self) -> list[Figure]:
+        """Run everything; seconds with Berth, and how many times the bare writes that is."""
+        with_berth: list[Marks] = []
+        bare: list[Marks] = []
+        for number in range(REPETITIONS):
+            order = (self._bare, self._with_berth) if number % 2 else (self._with_berth, self._bare)
+            for run in order:
+                marks = await run(number)
+                (bare if run == self._bare else with_berth).append(marks)
+                who = "bare" if run == self._bare else "Berth"
+                self._progress(f"{self._binding} {number + 1}/{REPETITIONS} {who}: {marks.seconds:.2f} s")
+        seconds = [statistics.median(marks.seconds for marks in runs) for runs in (with_berth, bare)]
+        conditions = {
+            "binding": self._binding,
+            "pods": GANG,
+            "nodes": 1024,
+            "connections": CONNECTIONS,
+            "repetitions": REPETITIONS,
+            "bareSeconds": round(seconds[1], 2),
+            "all": [round(marks.seconds, 2) for marks in with_berth],
+            "allBare": [round(marks.seconds, 2) for marks in bare],
+            "phases": _medians(with_berth),
+            "phasesBare": _medians(bare),
+        }
+        name = f"gang_512_{self._binding.lower()}"
+        return [
+            Figure(name, round(seconds[0], 2), "s", f"<= {GOALS[self._binding]:g}", conditions),
+            Figure(
+                f"{name}_ratio",
+                round(seconds[0] / seconds[1], 2),
+                "x bare writes",
+                f"<= {RATIO_GOAL:g}",
+                {"binding": self._binding},
+            ),
+        ]
+
+    async def _with_berth(self, number: int) -> Marks:
+        """Berth is running, has placed a gang before, and gets the job."""
+        self._operator.start()
+        try:
+            await self._gang("warm-up", 1, Marks())
+            return await self._gang(f"gang-{self._binding.lower()}-{number}", GANG, Marks())
+        finally:
+            self._operator.stop()
+
+    async def _gang(self, name: str, replicas: int, marks: Marks) -> Marks:
+        body = _job(name, replicas, self._binding)
+        async with self._watching(marks):
+            marks.begun = time.monotonic()
+            await self._client.create(TRAINING_JOBS, body, namespace=NAMESPACE)
+            await _until(lambda: len(marks.bound) >= replicas, f"{replicas} pods of {name} to be bound")
+        await self._client.delete(TRAINING_JOBS, name, namespace=NAMESPACE, propagation="Background")
+        await self._empty()
+        return marks
+
+    async def _bare(self, number: int) -> Marks:
+        """The same pods by a plain writer; Berth is not running."""
+        marks, pods = Marks(), self._bodies(number)
+        url = f"{self._connection.base_url}{PODS.path(namespace=NAMESPACE)}"
+        headers = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+        async with (
+            self._watching(marks),
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._connection.tls or True), headers=headers
+            ) as session,
+        ):
+
+            async def write(pod: JsonObject) -> None:
+                async with session.post(url, json=pod) as answer:
+                    answer.raise_for_status()
+                    await answer.read()
+
+            marks.begun = time.monotonic()
+            await asyncio.gather(*(write(pod) for pod in pods))
+            await _until(lambda: len(marks.bound) >= GANG, f"{GANG} bare pods to be bound")
+        await self._client.delete_collection(PODS, label_selector="bare", namespace=NAMESPACE, grace_seconds=0)
+        await self._empty()
+        return marks
+
+    def _bodies(self, number: int) -> list[JsonObject]:
+        """What Berth would create on the nodes of the first spine, without what ties it to a TrainingJob."""
+        manifest = _job(f"bare-{self._binding.lower()}-{number}", GANG, self._binding)
+        identity = {"uid": "00000000-0000-0000-0000-000000000000", "resourceVersion": "1", "generation": 1}
+        job = TrainingJob.model_validate({**manifest, "metadata": {**manifest["metadata"], **identity}})
+        replicas = Replicas(job, 1, "nvidia.com/gpu")
+        hosts = [str(node["metadata"]["name"]) for node in ClusterModel.model_validate(_MODEL).manifests()[:GANG]]
+        pods = [replicas.pod(rank, host) for rank, host in enumerate(hosts)]
+        for pod in pods:
+            del pod["metadata"]["ownerReferences"]
+            pod["metadata"]["labels"] = {
+                "bare": "",
+                names.LABEL_REPLICA: pod["metadata"]["labels"][names.LABEL_REPLICA],
+            }
+        return pods
+
+    @asynccontextmanager
+    async def _watching(self, marks: Marks) -> AsyncIterator[None]:
+        """Note in `marks` when pods are created and bound, and when a placement is recorded."""
+        position = str((await self._client.list(PODS, namespace=NAMESPACE, limit=1))["metadata"]["resourceVersion"])
+
+        def admitted(line: bytes) -> None:
+            if marks.admitted is None and b'"placement":' in line:
+                marks.admitted = time.monotonic()
+
+        tasks = [
+            asyncio.create_task(self._watch(PODS, position, _added(marks.created), metadata_only=True)),
+            asyncio.create_task(self._watch(PODS, position, _added(marks.bound), field_selector="spec.nodeName!=")),
+            asyncio.create_task(self._watch(TRAINING_JOBS, position, admitted)),
+        ]
+        await asyncio.sleep(0.2)  # the watches are open before anything is written
+        try:
+            yield
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(
+        self,
+        resource: Resource,
+        position: str,
+        note: Callable[[bytes], None],
+        *,
+        field_selector: str = "",
+        metadata_only: bool = False,
+    ) -> None:
+        splitter = LineSplitter()
+        watch = self._client.watch(
+            resource,
+            resource_version=position,
+            seconds=600,
+            stall=600,
+            namespace=NAMESPACE,
+            field_selector=field_selector,
+            metadata_only=metadata_only,
+        )
+        async with watch as chunks:
+            async for chunk in chunks:
+                for line in splitter.feed(chunk):
+                    note(line)
+
+    async def _empty(self) -> None:
+        """Wait until no pod is left, and for a moment of quiet."""
+        end = time.monotonic() + _WAIT_S
+        while (await self._client.list(PODS, namespace=NAMESPACE, limit=1, metadata_only=True))["items"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"pods of the last run are still there after {_WAIT_S:g} s")
+            await asyncio.sleep(4 * _POLL_S)
+        await asyncio.sleep(_QUIET_S)
+
+
+def _added(times: list[float]) -> Callable[[bytes], None]:
+    def note(line: bytes) -> None:
+        if line.startswith(b'{"type":"ADDED"'):
+            times.append(time.monotonic())
+
+    return note
+
+
+def _medians(runs: Sequence[Marks]) -> dict[str, float]:
+    phases = [marks.phases() for marks in runs]
+    return {name: round(statistics.median(each[name] for each in phases), 2) for name in phases[0]}
+
+
+def _job(name: str, replicas: int, binding: str) -> JsonObject:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.JOB_KIND,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "replicas": replicas,
+            "devicesPerReplica": 8,
+            "runtime": "Torchrun",
+            "binding": binding,
+            "template": {"spec": {"containers": [{"name": "trainer", "image": "registry.example/trainer:1"}]}},
+        },
+    }
+
+
+def _pool() -> JsonObject:
+    [pool] = _MODEL["pools"]
+    return {
+        "metadata": {"name": pool["name"]},
+        "spec": {
+            "profile": "nvidia-h800",
+            "nodeSelector": {"matchLabels": pool["labels"]},
+            "topology": [{"level": level["name"], "nodeLabels": [level["label"]]} for level in pool["levels"]],
+        },
+    }
+
+
+async def _until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + _WAIT_S
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {_WAIT_S:g} s for {what}")
+        await asyncio.sleep(_POLL_S)
+
+
+def line(figure: Figure) -> str:
+    """A figure as a line of JSON."""
+    return json.dumps(
+        {
+            "name": figure.name,
+            "value": figure.value,
+            "unit": figure.unit,
+            "goal": figure.goal,
+            "conditions": figure.conditions,
+        }
+    )

@@ -1,0 +1,262 @@
+"""The loop: when a batch of changes is closed, and when a cycle runs though nothing has changed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from berth.act.actuator import Actuator
+from berth.app.loop import IDLE_SECONDS, Bell, Loop
+from berth.app.settings import Settings
+from berth.cluster.jobs import Replica
+from berth.cluster.mirror import Mirror
+from berth.core.model import Mode
+from berth.core.plan import Verb
+from berth.kube.events import EventRecorder
+from tests.unit.small_cluster import SmallCluster, refusal
+from tests.unit.wire_objects import a_job, a_node, job_object, pool_facts
+
+pytestmark = pytest.mark.looptime
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def a_bell() -> Bell:
+    return Bell(quiet=0.05, most=1.0, monotonic=now)
+
+
+def later(seconds: float, happens: Callable[[], object]) -> None:
+    asyncio.get_running_loop().call_later(seconds, happens)
+
+
+async def test_a_batch_closes_after_a_moment_of_quiet() -> None:
+    """What comes together is decided together."""
+    bell = a_bell()
+    for at in (1.0, 1.03, 1.06):
+        later(at, bell.ring)
+    await bell.batch(30)
+    assert now() == pytest.approx(1.11)
+
+
+async def test_a_batch_closes_at_the_latest_after_its_time() -> None:
+    """A cluster that is never quiet must not keep jobs waiting."""
+    bell = a_bell()
+    for step in range(200):
+        later(0.04 * step, bell.ring)
+    await bell.batch(30)
+    assert now() == pytest.approx(1.0, abs=0.05)
+
+
+async def test_without_a_change_a_batch_ends_when_it_is_told_to() -> None:
+    """Something may be due by time alone."""
+    bell = a_bell()
+    await bell.batch(7.5)
+    assert now() == pytest.approx(7.5)
+    await bell.batch(0)
+    assert now() == pytest.approx(7.5)
+
+
+async def test_a_ring_before_the_batch_is_not_lost() -> None:
+    """Cycles ring themselves, by what they carry out."""
+    bell = a_bell()
+    bell.ring()
+    await bell.batch(30)
+    assert now() == pytest.approx(0.05)
+    await bell.batch(30)
+    assert now() == pytest.approx(30.05)
+
+
+async def test_a_ring_while_time_runs_out_is_not_lost() -> None:
+    """Whatever of the two is seen first, the change is looked at."""
+    bell = a_bell()
+    later(5.0, bell.ring)
+    await bell.batch(5.0)
+    await bell.batch(30)
+    assert now() < 6
+
+
+async def test_without_quiet_to_wait_for_a_batch_closes_at_once() -> None:
+    """`quietSeconds: 0`."""
+    bell = Bell(quiet=0, most=1.0, monotonic=now)
+    later(2, bell.ring)
+    await bell.batch(30)
+    assert now() == pytest.approx(2)
+
+
+class Ground:
+    """A loop over a small cluster; `begin` lets it run, and `cycles` tells when each was."""
+
+    def __init__(self) -> None:
+        self.cluster = SmallCluster()
+        self.bell = a_bell()
+        self.mirror = Mirror(self.bell.ring)
+        self.mirror.put_pool(pool_facts())
+        for name in ("n1", "n2"):
+            self.mirror.put_node(("", name), a_node(name))
+        recorder = EventRecorder(self.cluster, controller="berth.dev/operator", instance="test")
+        self.actuator = Actuator(
+            client=self.cluster,
+            mirror=self.mirror,
+            recorder=recorder,
+            report_every=10.0,
+            clock=self.clock,
+            monotonic=now,
+        )
+        self.cycles: list[float] = []
+        self.again: float | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def clock(self) -> float:
+        """Unix seconds; the fraction is not that of the monotonic clock."""
+        return 1_000.25 + now()
+
+    def begin(self, mode: Mode = Mode.ACTIVE) -> Loop:
+        loop = Loop(
+            mirror=self.mirror,
+            actuator=self.actuator,
+            bell=self.bell,
+            settings=Settings(mode=mode),
+            before_cycle=self.before,
+            clock=self.clock,
+            monotonic=now,
+        )
+        self.tasks.append(asyncio.create_task(loop.run()))
+        return loop
+
+    def before(self) -> float | None:
+        self.cycles.append(round(now(), 2))
+        return self.again
+
+    def submit(self, **facts: Any) -> None:
+        """A job whose replica was tried already."""
+        made = self.cluster.put("trainingjobs", job_object(**facts))
+        self.mirror.put_job(a_job(version=int(made["metadata"]["resourceVersion"]), **facts))
+        self.mirror.set_replica("train-uid", Replica(1))
+
+
+@pytest.fixture
+async def ground() -> AsyncIterator[Ground]:
+    made = Ground()
+    yield made
+    for task in made.tasks:
+        task.cancel()
+    await asyncio.gather(*made.tasks, return_exceptions=True)
+    await made.actuator.finish(0)
+
+
+async def test_a_quiet_operator_still_runs_a_cycle_now_and_then(ground: Ground) -> None:
+    """So that a stuck one can be told from it."""
+    loop = ground.begin()
+    await asyncio.sleep(100)
+    assert ground.cycles == [0.0, 0.05, *(0.05 + IDLE_SECONDS * n for n in (1, 2, 3))]
+    assert (loop.last.cycles, loop.last.ended) == (5, pytest.approx(90.05))
+
+
+async def test_a_change_is_decided_and_carried_out_soon(ground: Ground) -> None:
+    """From the event to the pods."""
+    ground.begin()
+    await asyncio.sleep(10)
+    ground.submit()
+    await asyncio.sleep(0.2)
+    assert ground.cluster.names("pods") == ["train-1-0", "train-1-1"]
+
+
+async def test_the_first_cycle_looks_at_everything(ground: Ground) -> None:
+    """A placement that an operator before this one has written gets its pods."""
+    status = {"attempt": 1, "pool": "h800", "placement": PLACEMENT}
+    ground.submit(status=status)
+    ground.mirror.snapshot(Mode.ACTIVE)  # nothing counts as changed any more
+    ground.mirror.touch(next(iter(ground.mirror.jobs)))
+    ground.begin()
+    await asyncio.sleep(1)
+    assert ground.cluster.names("pods") == ["train-1-0", "train-1-1"]
+
+
+PLACEMENT = {
+    "domain": "s1/l1",
+    "level": "leaf",
+    "spans": {"spine": 1, "leaf": 1, "node": 2},
+    "nodes": "n[1-2]",
+    "generation": 1,
+    "admittedAt": "1970-01-01T00:00:00Z",
+}
+
+
+async def test_the_loop_wakes_when_time_alone_changes_something(ground: Ground) -> None:
+    """A back-off is over at a moment that no event tells of; the wake comes not before it."""
+    ground.submit(status={"attempt": 1, "retryAfter": "1970-01-01T00:16:57Z"})  # 1,017
+    loop = ground.begin()
+    await asyncio.sleep(16.5)
+    assert ground.cluster.names("pods") == []
+    assert loop.last.plan is not None
+    assert loop.last.plan.wake_at == 1_017
+    await asyncio.sleep(0.5)
+    assert ground.cluster.names("pods") == ["train-2-0", "train-2-1"]
+    assert 16.75 in ground.cycles
+
+
+async def test_the_loop_wakes_for_what_is_owed(ground: Ground) -> None:
+    """A refused write is tried again after its pause."""
+    ground.cluster.fail("apply", refusal(422, "Invalid", "no"))
+    ground.submit()
+    ground.begin()
+    await asyncio.sleep(4.5)
+    assert ground.cluster.names("pods") == []
+    await asyncio.sleep(1)
+    assert ground.cluster.names("pods") == ["train-1-0", "train-1-1"]
+
+
+async def test_the_loop_wakes_for_what_is_done_before_a_cycle(ground: Ground) -> None:
+    """A template that was refused is tried again."""
+    ground.again = 4.0
+    ground.begin()
+    await asyncio.sleep(9)
+    assert ground.cycles == [0.0, 0.05, 4.05, 8.05]
+
+
+async def test_waiting_costs_no_cycles(ground: Ground) -> None:
+    """A job that cannot start, in a quiet cluster: a handful of cycles to tell it, then one in a while."""
+    ground.submit(replicas=5)
+    ground.begin()
+    await asyncio.sleep(5)
+    told = len(ground.cycles)
+    assert told <= 5
+    await asyncio.sleep(300)
+    assert len(ground.cycles) - told <= 11
+
+
+async def test_an_observer_writes_statuses_and_no_pod(ground: Ground) -> None:
+    """It tells what it would do."""
+    ground.submit()
+    loop = ground.begin(Mode.OBSERVE)
+    await asyncio.sleep(5)
+    assert {call.split()[0] for call in ground.cluster.writes()} == {"apply"}
+    assert loop.last.plan is not None
+    status = ground.cluster.objects["trainingjobs", "team", "train"]["status"]
+    assert status["pending"]["message"].startswith("would start now: 2 replicas on 2 nodes")
+    assert status.get("placement") is None
+
+
+async def test_a_bug_in_a_cycle_ends_the_loop(ground: Ground) -> None:
+    """A broken invariant is not a case."""
+    ground.mirror.put_job(a_job())
+    ground.mirror.set_replica("train-uid", Replica(1, requests=(("cpu", 1),)))
+    entry = next(iter(ground.mirror.jobs.values()))
+    entry.to_view = None  # type: ignore[method-assign,assignment]  # stands for any bug
+    ground.begin()
+    await asyncio.sleep(1)
+    assert isinstance(ground.tasks[0].exception(), TypeError)
+
+
+async def test_verbs_of_the_last_plan_are_kept_for_the_metrics(ground: Ground) -> None:
+    """With the snapshot that it was made from."""
+    ground.submit(replicas=5)
+    loop = ground.begin()
+    await asyncio.sleep(1)
+    assert loop.last.plan is not None
+    assert loop.last.snapshot is not None
+    assert [decision.verb for decision in loop.last.plan.decisions] == [Verb.REPORT]
+    assert [job.key.name for job in loop.last.snapshot.jobs] == ["train"]
