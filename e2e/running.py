@@ -28,7 +28,8 @@ _POLL_S = 0.02
 class OperatorProcess:
     """One operator; ``directory`` gets its settings file and its log, which is appended to by every start.
 
-    ``settings`` are those of the settings file, in its spelling (``{"mode": "Observe", "auditSeconds": 1}``).
+    ``settings`` are those of the settings file, in its spelling (``{"mode": "Observe", "auditSeconds": 1}``). As a
+    context manager it is started, and with ``wait`` waited for until it is ready.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class OperatorProcess:
         settings: Mapping[str, Any] | None = None,
         log_level: str = "info",
         name: str = "berth",
+        wait: bool = True,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._config = directory / f"{name}.yaml"
@@ -52,12 +54,17 @@ class OperatorProcess:
             env={**os.environ, "PYTHONPATH": str(_ROOT / "operator")},
         )
         self._log_start = 0
+        self._wait = wait
 
     def __repr__(self) -> str:
         return f"OperatorProcess({self._child!r}, log={self.log})"
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start(ready=self._wait)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(

@@ -16,19 +16,20 @@ from rich.console import Console
 from berth.kube.errors import ApiError
 from e2e.demo import summary, workload
 from e2e.demo.show import Show, StalledError
-from e2e.demo.stage import NAMESPACE, ROOT, Stage, stage
+from e2e.demo.stage import NAMESPACE, ROOT, Fabric, Stage, stage
 from e2e.ground.binaries import Binaries
 from e2e.ground.gobuild import BuildError
+from e2e.ground.model import ModelError
 from e2e.ground.processes import ChildError
 
 TRACE = ROOT / "e2e" / "models" / "kalos319.csv"
 _INTERRUPTED = 130
 _TOLD = 10
-_FAILURES = (ApiError, BuildError, ChildError, StalledError, TimeoutError, workload.TraceError)
+_FAILURES = (ApiError, BuildError, ChildError, ModelError, StalledError, TimeoutError, workload.TraceError)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--gangs", type=click.IntRange(1), help="Submit only the first so many gangs of the timetable.")
+@click.option("--gangs", type=click.IntRange(1), help="Take only so many gangs of the trace, evenly.")
 @click.option(
     "--speed", type=click.FloatRange(0.05, 20), default=1.0, show_default=True, help="Play so many times as fast."
 )
@@ -46,18 +47,17 @@ def main(gangs: int | None, speed: float, seed: int, plain: bool, keep: bool) ->
         console.print(f"{time.monotonic() - began:5.1f} s  {step}", style="dim")
 
     try:
-        with stage(say) as standing:
-            runs = workload.read(TRACE)
-            fabric = standing.fabric
-            made = workload.compress(
-                runs,
-                devices=fabric.devices,
-                per_node=fabric.pool.device.count,
-                largest=fabric.largest(),
-                speed=speed,
-                gangs=gangs,
-                seed=seed,
-            )
+        fabric = Fabric.load()
+        made = workload.compress(
+            workload.read(TRACE),
+            devices=fabric.devices,
+            per_node=fabric.pool.device.count,
+            largest=fabric.largest(),
+            speed=speed,
+            gangs=gangs,
+            seed=seed,
+        )
+        with stage(fabric, say) as standing:
             say("ready")
             console.print(made.rule)
             code = _perform(Show(standing, made), console, live=console.is_terminal and not plain)

@@ -152,8 +152,9 @@ class Board:
         return sum(getattr(times, what) is not None for times in self.times.values())
 
     def devices_held(self) -> int:
-        """Devices that gangs hold now."""
-        return sum(sum(taken.values()) for taken in self.holders.values())
+        """Devices that gangs hold now; those of gangs whose pods have just ended count once."""
+        has = self.fabric.pool.device.count
+        return sum(min(has, sum(taken.values())) for taken in self.holders.values())
 
     def pods_per_s(self) -> float:
         """Pods that came up, all of their gang being up, each second of the last ten."""

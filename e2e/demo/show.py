@@ -153,7 +153,11 @@ def manifest(gang: Gang) -> JsonObject:
         "devicesPerReplica": gang.devices,
         "template": {
             "metadata": {"annotations": {RUN_SECONDS: str(gang.run_s)}},
-            "spec": {"containers": [{"name": "trainer", "image": "registry.example/kalos:1"}]},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "containers": [{"name": "trainer", "image": "registry.example/kalos:1"}],
+            },
         },
     }
     if gang.level is not None:

@@ -41,8 +41,16 @@ Say = Callable[[str], None]
 class Fabric:
     """The simulated cluster as the demo draws and judges it: one pool, its levels widest first, its hosts in order."""
 
+    model: ClusterModel
     pool: Pool
     hosts: tuple[Place, ...]
+
+    @classmethod
+    def load(cls, path: Path = MODEL) -> "Fabric":
+        """Read a cluster model of one pool; ModelError when something is wrong with it."""
+        model = ClusterModel.load(path)
+        [pool] = model.pools
+        return cls(model, pool, tuple(model.places(pool)))
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -73,16 +81,14 @@ class Stage:
 
 
 @contextmanager
-def stage(say: Say) -> Iterator[Stage]:
+def stage(fabric: Fabric, say: Say) -> Iterator[Stage]:
     """Set everything up, and take it down at the end. `say` is told of each step that begins."""
-    model = ClusterModel.load(MODEL)
-    fabric = Fabric(model.pools[0], tuple(model.places(model.pools[0])))
     say("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK")
     with ControlPlane(extra_args=_ARGUMENTS) as plane:
         say("installing Berth's CRDs")
         install(plane)
         say(f"adding {len(fabric.hosts)} hosts with {fabric.pool.device.count} devices each")
-        nodes.add(plane.api, model.manifests())
+        nodes.add(plane.api, fabric.model.manifests())
         say("starting Berth")
         plane.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         plane.api.create("/apis/berth.dev/v1alpha1/acceleratorpools", pool_manifest(fabric.pool))

@@ -15,6 +15,8 @@ from e2e.demo.board import Board, Seen
 from e2e.demo.fabric_map import FabricMap, Marks
 
 _WIDE = 130
+_RUNNING_WIDTH = 50
+_GAP = 3
 _TABLE_LINES = 12
 """The map is drawn in letters where that leaves so many lines."""
 
@@ -53,10 +55,10 @@ class View:
     def _tables(self, width: int, height: int, letters: bool) -> list[Text]:
         running, waiting = self._board.holding(), self._board.waiting()
         if width >= _WIDE:
-            half = width // 2 - 2
-            left = self._table("runs", running, self._running, half, height, letters)
-            right = self._table("waits", waiting, self._waiting, width - half - 3, height, letters)
-            return _beside(left, right, half + 3)
+            left = self._table("runs", running, self._running, _RUNNING_WIDTH, height, letters)
+            beside = width - _RUNNING_WIDTH - _GAP
+            right = self._table("waits", waiting, self._waiting, beside, height, letters)
+            return _beside(left, right, _RUNNING_WIDTH + _GAP)
         # Each gets half of the lines, and what the other does not need.
         lower = min(max(height // 2, height - len(running) - 2), len(waiting) + 1)
         left = self._table("runs", running, self._running, width, height - lower, letters)

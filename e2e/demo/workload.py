@@ -1,11 +1,12 @@
-"""The gangs of the demo: a real trace, pressed into a minute by one stated rule.
+"""The gangs of the demo: a real trace, pressed into minutes by one stated rule.
 
 The trace covers 90 days in which its cluster was seldom full; played evenly it would take 90 days, and on a cluster
 twice as large nothing would ever wait. So both the gaps between submissions and the run times are replaced by their
 cube roots, which keeps every order (what was longer is longer) and turns days against seconds into tens against one.
-Then both are scaled: the gaps so that the submissions take `WINDOW_S` seconds, the run times so that the devices asked
-for, times the seconds they run, are `LOAD` of what the cluster has in that time. Bursts stay bursts, so gangs queue
-though the load is below one.
+Then both are scaled: the gaps so that `PODS_PER_S` pods are submitted each second on average, which is what two cores
+of API server, scheduler and simulated kubelets keep up with; the run times so that the devices asked for, times the
+seconds they run, are `LOAD` of what the cluster has in that time. Bursts stay bursts, so gangs queue though the load is
+below one.
 
 The trace does not say which jobs must not leave a domain of the network. A part of the multi-node gangs, drawn by a
 seed, has to stay in one domain of the narrowest level that can hold it; the others ask for nothing.
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-WINDOW_S = 75.0
-"""Seconds between the first and the last submission at speed 1."""
+PODS_PER_S = 80.0
+"""Pods submitted each second, on average, at speed 1."""
 LOAD = 0.9
 """Device-seconds asked for, as a share of what the cluster has during the submissions."""
 BOUND_SHARE = 0.25
@@ -36,6 +37,7 @@ class TraceError(ValueError):
 class Run:
     """A job of the trace: seconds from its start, seconds that it ran, devices and nodes in all."""
 
+    number: int
     submit_s: int
     duration_s: int
     gpus: int
@@ -86,31 +88,35 @@ def compress(
 ) -> Workload:
     """Press a trace together for a cluster of `devices`, `per_node` on each node.
 
-    `largest` tells for each level, narrowest first, how many nodes its largest domain has. `speed` divides all times.
-    Of the timetable of the whole trace the first `gangs` are taken.
+    `largest` tells for each level, narrowest first, how many nodes its largest domain has. Of the trace so many `gangs`
+    are taken, evenly (all of them if None); TraceError if it has fewer. `speed` divides all times.
     """
-    gaps = [(later.submit_s - run.submit_s) ** _POWER for run, later in pairwise(runs)]
-    pace = WINDOW_S / sum(gaps) if sum(gaps) else 0.0
-    stretch = LOAD * devices * WINDOW_S / sum(run.gpus * run.duration_s**_POWER for run in runs)
+    number = len(runs) if gangs is None else gangs
+    if number > len(runs):
+        raise TraceError(f"{number} gangs are wanted, the trace has {len(runs)}; ask for fewer")
+    chosen = [runs[index * len(runs) // number] for index in range(number)]
+    window = sum(run.nodes for run in chosen) / PODS_PER_S / speed
+    gaps = [(later.submit_s - run.submit_s) ** _POWER for run, later in pairwise(chosen)]
+    pace = window / sum(gaps) if sum(gaps) else 0.0
+    stretch = LOAD * devices * window / sum(run.gpus * run.duration_s**_POWER for run in chosen)
     draw = random.Random(seed)  # noqa: S311 -- a demo's draw, repeatable by its seed
     made: list[Gang] = []
     at = 0.0
-    for number, (run, gap) in enumerate(zip(runs, [*gaps, 0.0], strict=True)):
+    for run, gap in zip(chosen, [*gaps, 0.0], strict=True):
         bound = draw.random() < BOUND_SHARE
         fitting = next((level for level, most in largest.items() if run.nodes <= most), None)
         made.append(
             Gang(
-                name=f"kalos-{number:03}",
-                at=at / speed,
+                name=f"kalos-{run.number:03}",
+                at=at,
                 replicas=run.nodes,
                 devices=per_node if run.nodes > 1 else run.gpus,
-                run_s=round(stretch * run.duration_s**_POWER / speed, 2),
+                run_s=round(stretch * run.duration_s**_POWER, 2),
                 level=fitting if bound and run.nodes > 1 else None,
             )
         )
         at += gap * pace
-    chosen = tuple(made[:gangs])
-    return Workload(chosen, _rule(runs, chosen, speed))
+    return Workload(tuple(made), _rule(runs, made, speed))
 
 
 def _rule(runs: Sequence[Run], gangs: Sequence[Gang], speed: float) -> str:
@@ -126,7 +132,7 @@ def _rule(runs: Sequence[Run], gangs: Sequence[Gang], speed: float) -> str:
 
 def _run(path: Path, line: int, row: Mapping[str, str]) -> Run:
     try:
-        run = Run(*(int(row[column]) for column in _COLUMNS[1:]))
+        run = Run(*(int(row[column]) for column in _COLUMNS))
     except ValueError as error:
         raise TraceError(f"{path}:{line}: {error}; whole numbers are needed") from error
     if min(run.gpus, run.nodes) < 1 or run.duration_s < 0:

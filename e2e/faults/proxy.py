@@ -205,9 +205,10 @@ class FaultProxy:
 
     async def _cut(self, on: Match, half_line: bool) -> int:
         chosen = [(request, call) for request, call in self._open.values() if on(call)]
+        streaming = {id(stream.request) for stream in self._streams}
         await self._end(on, b'{"type":"MODIFIED","object":{"kind":' if half_line else b"", whole=False)
-        for request, call in chosen:
-            if call.verb != "watch":
+        for request, _ in chosen:
+            if id(request) not in streaming:
                 _abort(request)
         return len(chosen)
 

@@ -42,7 +42,7 @@ class Stream:
 
     def __init__(self, call: Call, request: web.BaseRequest, response: web.StreamResponse) -> None:
         self.call = call
-        self._request = request
+        self.request = request
         self._response = response
         self.told: Counter[str] = Counter()
         """Events passed on, by type."""
@@ -74,7 +74,7 @@ class Stream:
         try:
             with contextlib.suppress(ConnectionError):
                 await self._response.write(last)
-            transport = self._request.transport
+            transport = self.request.transport
             if not whole and transport is not None:
                 # Closing sends what was written first; aborting would throw it away.
                 transport.close()

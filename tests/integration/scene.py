@@ -59,24 +59,26 @@ class Scene:
 
     # The stage
 
-    def cluster(self, *spines: Sequence[int], pool: bool = True, **resources: str) -> list[str]:
+    def cluster(
+        self, *spines: Sequence[int], pool: bool = True, resources: Mapping[str, str] | None = None
+    ) -> list[str]:
         """Add nodes, and the pool over them: for each spine the number of nodes of each of its leaves.
 
         ``cluster([4, 4], [4])`` has leaves of four nodes, two under spine-1 and one under spine-2. Nodes are named
-        in network order. ``resources`` override those of a node, e.g. ``cpu="8"``.
+        in network order. ``resources`` override those of a node.
         """
-        manifests = []
+        manifests: list[JsonObject] = []
         for spine, leaves in enumerate(spines, 1):
             for leaf, size in enumerate(leaves, 1):
                 for _ in range(size):
-                    manifests.append(self.node(len(self.nodes) + len(manifests) + 1, spine, leaf, **resources))
+                    manifests.append(self.node(len(self.nodes) + len(manifests) + 1, spine, leaf, resources or {}))
         added = self._add_nodes(manifests)
         self.nodes += added
         if pool:
             self.add_pool()
         return added
 
-    def node(self, number: int, spine: int, leaf: int, **resources: str) -> JsonObject:
+    def node(self, number: int, spine: int, leaf: int, resources: Mapping[str, str]) -> JsonObject:
         """Manifest of one node under a leaf."""
         return nodes.manifest(
             f"{self.pool}-n{number:02}",

@@ -31,7 +31,6 @@ def auditing(operator: OperatorProcess) -> Iterator[OperatorProcess]:
     yield operator
     operator.stop()
     operator.configure(QUICK)
-    operator.start()
 
 
 def kill_pods(api: Api, scene: Scene, job: str) -> None:

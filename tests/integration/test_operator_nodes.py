@@ -104,7 +104,7 @@ def test_a_finished_pod_of_somebody_else_holds_nothing(scene: Scene, api: Api) -
 
 def test_too_little_cpu_is_told_by_amount(scene: Scene) -> None:
     """Devices are free but CPU is not: the message says how much of how much."""
-    scene.cluster([2], cpu="16")
+    scene.cluster([2], resources={"cpu": "16"})
     request = {"resources": {"requests": {"cpu": "12"}}}
     scene.submit("half", replicas=1, devices=4, container=request)
     scene.wait("half", "Running")

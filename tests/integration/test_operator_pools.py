@@ -81,7 +81,7 @@ def test_devices_stay_taken_when_their_pool_is_deleted_and_another_takes_its_nod
 
 def test_devices_stay_taken_when_their_pool_counts_another_resource(scene: Scene) -> None:
     """The pool of a running gang is edited to count what the nodes call otherwise; both names are not given at once."""
-    scene.cluster([2], **{"example.com/slice": "8"})
+    scene.cluster([2], resources={"example.com/slice": "8"})
     scene.submit("old", replicas=2, binding="Direct", container={"resources": {"requests": {"cpu": "40"}}})
     scene.wait("old", "Running")
 

@@ -1,5 +1,7 @@
 """What the API server makes of a template, or has against it, is found before anything is planned, and told."""
 
+from typing import Any
+
 import pytest
 
 from e2e.ground.api import Api, JsonObject
@@ -27,7 +29,7 @@ def quota(api: Api, scene: Scene, **hard: str) -> JsonObject:
 
 def test_requests_that_a_limit_range_adds_are_counted(scene: Scene, api: Api) -> None:
     """The template asks for no CPU, the namespace's LimitRange does: only as many replicas go on a node as have CPU."""
-    scene.cluster([3], cpu="16")
+    scene.cluster([3], resources={"cpu": "16"})
     limit_range(api, scene, cpu="12")
     scene.submit("train", replicas=4, devices=2)
 
@@ -76,7 +78,7 @@ def test_a_gang_that_a_quota_takes_only_in_part_is_taken_back_whole(scene: Scene
 
 
 _C = "spec.template.spec.containers[0]"
-MISTAKES = {
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "an image that is missing": (
         {"container": {"image": None}},
         f"{_C}.image: Required value: correct the template",

@@ -166,7 +166,9 @@ class Belief:
         return found
 
     def record(self, life: Life, number: int) -> Record:
-        return self.assumed.get(life.uid) or records.read(life.states[number].status)
+        """What counts as held: a placement in the writing, else what is on record, also while its end is written."""
+        assumed = self.assumed.get(life.uid)
+        return assumed if assumed and assumed.holds else records.read(life.states[number].status)
 
     def taken(self) -> dict[str, int]:
         """Devices by node: each placement once, and each pod that no placement counts."""

@@ -57,6 +57,7 @@ class SmallCluster(ApiClient):
         super().__init__(connection("http://small.invalid"))
         self.objects: dict[Where, JsonObject] = {}
         self.calls: list[str] = []
+        self.requests: list[Request] = []
         self.version = 100
         self.reshape: Callable[[JsonObject], None] = lambda _: None
         """What admission does to a pod."""
@@ -99,6 +100,7 @@ class SmallCluster(ApiClient):
         query = {key: values[0] for key, values in parse_qs(urlsplit(request.target).query).items()}
         told = f"try {request.told.partition(' ')[2]}" if "dryRun" in query else request.told
         self.calls.append(told)
+        self.requests.append(request)
         await asyncio.sleep(0)
         for hold in self._holds:
             if told.startswith(hold.call):

@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from berth.app.settings import Settings, SettingsError, load
 from berth.core.model import Mode
 
-NAMES = "auditSeconds, batchSeconds, connections, listen, mode, poolReportSeconds, quietSeconds, refusedSeconds, reportSeconds"
+NAMES = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
 
 
 def written(tmp_path: Path, **settings: Any) -> Path:

@@ -160,6 +160,9 @@ def test_a_finished_job_gives_its_devices_back_and_its_last_pods_keep_theirs() -
     see_pod(mirror, "train-1-0", node="n1", phase="Failed")
     see_pod(mirror, "train-1-1", node="n2", phase="Running")
     mirror.assume(KEY, Record(1, HELD.placement, outcome=Outcome(False, 5, "it failed")))
+    assert taken(mirror) == {"n1": 8, "n2": 8}, "until the end is on record, a crash would bring the placement back"
+    on_record = {**status_of(HELD), "state": "Failed", "finishedAt": "1970-01-01T00:00:05Z"}
+    mirror.put_job(a_job(version=99, status=on_record))
     assert taken(mirror) == {"n2": 8}
 
 

@@ -47,9 +47,10 @@ class Told:
         if last.report == decision.report:
             self._owed.pop(entry.key, None)
             return False
-        if now - last.at >= self._every:
+        due = last.at + self._every
+        if now >= due:
             return True
-        self._owed[entry.key] = last.at + self._every
+        self._owed[entry.key] = due
         return False
 
     def _lasting(self, entry: JobEntry, now: float) -> bool:

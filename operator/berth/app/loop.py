@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0
 """A cycle runs at least this often, so that /healthz can tell a quiet operator from a stuck one."""
+_TICK = 0.001
+"""Less than this many seconds are not slept: timers are hardly finer, and sums of times are not exact."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Bell:
         end = self._monotonic() + self._most
         while True:
             left = min(end, self._last + self._quiet) - self._monotonic()
-            if left <= 0:
+            if left < _TICK:
                 break
             await asyncio.sleep(left)
         self._rung.clear()
@@ -88,7 +90,7 @@ class Loop:
         self._on_cycle = on_cycle
         self._clock = clock
         self._monotonic = monotonic
-        self.last = LastCycle()
+        self.last = LastCycle(ended=monotonic())
 
     async def run(self) -> None:
         """Run cycles until cancelled. The first looks at every job."""

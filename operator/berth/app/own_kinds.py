@@ -93,8 +93,8 @@ class OwnKinds:
                 self._mirror.drop_job(key, uid)
                 ghosts += 1
         for name, uid in pools.items():
-            facts = self._mirror.pools.facts(name)
-            if uid not in live_pools and facts is not None and facts.uid == uid:
+            known = self._mirror.pools.facts(name)
+            if uid not in live_pools and known is not None and known.uid == uid:
                 self._mirror.drop_pool(name, uid)
                 ghosts += 1
         if ghosts:

@@ -88,6 +88,17 @@ class JobEntry:
         """What is on record, or is just being written."""
         return self.assumed or self.record
 
+    @property
+    def holding(self) -> Record:
+        """The record whose devices count as taken.
+
+        A placement that is being written counts already; one that is being given back counts until that is written,
+        because a crash in between would leave it on record.
+        """
+        if self.assumed is not None and self.assumed.holds is not None:
+            return self.assumed
+        return self.record
+
     def gang(self) -> Gang:
         """What the job asks for, with what a dry run found out about its replicas."""
         spec = self.manifest.spec

@@ -303,9 +303,9 @@ class Mirror:
         self._touched.add(entry.key)
 
     def _claim_placement(self, entry: JobEntry) -> None:
-        """Count what a placement takes, from the moment it was decided until its job has finished."""
+        """Count what a placement takes, from the moment it was decided until its end is on record."""
         wanted: dict[str, Requests] = {}
-        placement = entry.believed.holds
+        placement = entry.holding.holds
         if placement is not None:
             each = self._requests(entry, placement)
             counts: dict[str, int] = {}
@@ -325,7 +325,7 @@ class Mirror:
         attempt says.
         """
         resource = self.pools.resource(placement.pool) or ""
-        attempt, ranks = entry.believed.attempt, len(placement.nodes)
+        attempt, ranks = entry.holding.attempt, len(placement.nodes)
         pods = (own for own in entry.pods.values() if own.pod.attempt == attempt and own.pod.rank < ranks)
         made = next((own.requests for own in pods), None)
         if made is not None and (entry.replica is None or all(name != resource for name, _ in made)):
@@ -346,8 +346,8 @@ class Mirror:
 
 def _as_placed(entry: JobEntry, own: OwnPod) -> bool:
     """Whether a pod sits where the placement that its job holds has put its rank."""
-    held, pod = entry.believed.holds, own.pod
-    if held is None or entry.believed.attempt != pod.attempt:
+    held, pod = entry.holding.holds, own.pod
+    if held is None or entry.holding.attempt != pod.attempt:
         return False
     return pod.rank < len(held.nodes) and held.nodes[pod.rank] == pod.node
 
