@@ -4,12 +4,11 @@
 creates the 512 pods that Berth would create, on the same nodes, without Berth; and Berth gets the TrainingJob. The
 order changes from one repetition to the next, so that neither always meets the warmer server.
 
-What is timed is what the API server tells on watches, read as raw lines: a pod counts as created with the first event
-about it, as bound with the first event that passes `spec.nodeName!=`. Both kinds of run pay for the same watches.
+What is timed is what the API server tells on watches: a pod counts as created with the first event about it, as bound
+with the first event that passes `spec.nodeName!=`. Both kinds of run pay for the same watches.
 """
 
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,8 +23,9 @@ from berth.api import names
 from berth.api.job import TrainingJob
 from berth.kube.client import ApiClient
 from berth.kube.config import Connection, load
+from berth.kube.errors import Transient
 from berth.kube.resources import ACCELERATOR_POOLS, PODS, TRAINING_JOBS, Resource
-from berth.kube.stream import LineSplitter
+from berth.kube.stream import EventReader, WatchEvent
 from e2e.bench.figures import Figure, bench
 from e2e.ground import nodes
 from e2e.ground.api import JsonObject
@@ -177,7 +177,7 @@ class _Runs:
         return marks
 
     async def _bare(self, number: int) -> Marks:
-        """The same pods by a plain writer; Berth is not running."""
+        """The same pods by a plain writer whose connections are open already; Berth is not running."""
         marks, pods = Marks(), self._bodies(number)
         url = f"{self._connection.base_url}{PODS.path(namespace=NAMESPACE)}"
         headers = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
@@ -193,12 +193,17 @@ class _Runs:
                     answer.raise_for_status()
                     await answer.read()
 
+            async def hello(_number: int) -> None:
+                async with session.get(f"{self._connection.base_url}/version") as answer:
+                    await answer.read()
+
+            await asyncio.gather(*map(hello, range(CONNECTIONS)))
             marks.begun = time.monotonic()
             await asyncio.gather(*(write(pod) for pod in pods))
             await _until(lambda: len(marks.bound) >= GANG, f"{GANG} bare pods to be bound")
         # One by one: the API server works a collection off with a single worker.
-        names_ = [pod["metadata"]["name"] for pod in pods]
-        await asyncio.gather(*(self._client.delete(PODS, n, namespace=NAMESPACE, grace_seconds=0) for n in names_))
+        made = [pod["metadata"]["name"] for pod in pods]
+        await asyncio.gather(*(self._client.delete(PODS, name, namespace=NAMESPACE, grace_seconds=0) for name in made))
         await self._empty()
         return marks
 
@@ -221,18 +226,26 @@ class _Runs:
     @asynccontextmanager
     async def _watching(self, marks: Marks) -> AsyncIterator[None]:
         """Note in `marks` when pods are created and bound, and when a placement is recorded."""
-        position = str((await self._client.list(PODS, namespace=NAMESPACE, limit=1))["metadata"]["resourceVersion"])
 
-        def admitted(line: bytes) -> None:
-            if marks.admitted is None and b'"placement":' in line:
+        def created(event: WatchEvent) -> None:
+            if event.kind == "ADDED":
+                marks.created.append(time.monotonic())
+
+        def bound(event: WatchEvent) -> None:
+            if event.kind == "ADDED":  # the first that passes the selector
+                marks.bound.append(time.monotonic())
+
+        def admitted(event: WatchEvent) -> None:
+            if marks.admitted is None and (event.item.get("status") or {}).get("placement"):
                 marks.admitted = time.monotonic()
 
+        opened = [asyncio.Event() for _ in range(3)]
         tasks = [
-            asyncio.create_task(self._watch(PODS, position, _added(marks.created), metadata_only=True)),
-            asyncio.create_task(self._watch(PODS, position, _added(marks.bound), field_selector="spec.nodeName!=")),
-            asyncio.create_task(self._watch(TRAINING_JOBS, position, admitted)),
+            asyncio.create_task(self._watch(PODS, created, opened[0], metadata_only=True)),
+            asyncio.create_task(self._watch(PODS, bound, opened[1], fields="spec.nodeName!=")),
+            asyncio.create_task(self._watch(TRAINING_JOBS, admitted, opened[2])),
         ]
-        await asyncio.sleep(0.2)  # the watches are open before anything is written
+        await asyncio.gather(*(event.wait() for event in opened))
         try:
             yield
             for task in tasks:
@@ -246,30 +259,35 @@ class _Runs:
     async def _watch(
         self,
         resource: Resource,
-        position: str,
-        note: Callable[[bytes], None],
+        note: Callable[[WatchEvent], None],
+        opened: asyncio.Event,
         *,
-        field_selector: str = "",
+        fields: str = "",
         metadata_only: bool = False,
     ) -> None:
+        listed = await self._client.list(resource, namespace=NAMESPACE, limit=1, metadata_only=True)
+        position = str(listed["metadata"]["resourceVersion"])
+        # A server that is short of time hangs up on watchers that read too slowly; they go on where they were.
         while True:
-            splitter, last = LineSplitter(), b""
+            events = EventReader(position=position, told=f"watch {resource.plural}")
             watch = self._client.watch(
                 resource,
                 resource_version=position,
                 seconds=600,
                 stall=600,
                 namespace=NAMESPACE,
-                field_selector=field_selector,
+                field_selector=fields,
                 metadata_only=metadata_only,
             )
-            async with watch as chunks:
-                async for chunk in chunks:
-                    for last in splitter.feed(chunk):
-                        note(last)
-            # A server that is short of time hangs up on watchers that read too slowly; they go on where they were.
-            if last:
-                position = str(json.loads(last)["object"]["metadata"]["resourceVersion"])
+            try:
+                async with watch as chunks:
+                    opened.set()
+                    async for chunk in chunks:
+                        for event in events.feed(chunk):
+                            note(event)
+            except Transient:  # a kind that has just been installed is not there at once
+                await asyncio.sleep(_POLL_S)
+            position = events.position
 
     async def _empty(self) -> None:
         """Wait until no pod is left, and for a moment of quiet."""
@@ -279,14 +297,6 @@ class _Runs:
                 raise TimeoutError(f"pods of the last run are still there after {_WAIT_S:g} s")
             await asyncio.sleep(4 * _POLL_S)
         await asyncio.sleep(_QUIET_S)
-
-
-def _added(times: list[float]) -> Callable[[bytes], None]:
-    def note(line: bytes) -> None:
-        if line.startswith(b'{"type":"ADDED"'):
-            times.append(time.monotonic())
-
-    return note
 
 
 def _medians(runs: Sequence[Marks]) -> dict[str, float]:

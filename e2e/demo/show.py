@@ -5,18 +5,20 @@ All four share one event loop, so the board changes only between two of their st
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from rich.console import Console
 from rich.live import Live
 
 from berth.kube.client import ApiClient
 from berth.kube.config import load
-from berth.kube.errors import ApiError
+from berth.kube.errors import AlreadyExists, ApiError
 from berth.kube.reflector import Reflector
 from berth.kube.resources import TRAINING_JOBS
+from berth.kube.retries import retrying
 from e2e.demo import pods
 from e2e.demo.board import Board, project
 from e2e.demo.stage import NAMESPACE, Stage
@@ -25,7 +27,11 @@ from e2e.demo.workload import Gang, Workload
 from e2e.ground.api import JsonObject
 from e2e.ground.stages import RUN_SECONDS
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 CONNECTIONS = 16
+PATIENCE_S = 60.0
 DRAW_S = 0.4
 LINE_S = 5.0
 SAMPLE_S = 10.0
@@ -70,7 +76,7 @@ class Show:
                     submitting.cancel()
                     self.seconds = self.board.changed - self.board.started
             # All of it at the end: nobody else is working any more.
-            found = await pods.members(client, self._resource, living=False)
+            found = await _patiently(pods.members, client, self._resource, living=False)
         self.board.wrong += pods.broken(found, self.board.jobs)
 
     @property
@@ -166,7 +172,13 @@ def manifest(gang: Gang) -> JsonObject:
 
 
 async def _create(client: ApiClient, gang: Gang) -> None:
-    await client.create(TRAINING_JOBS, manifest(gang), namespace=NAMESPACE, metadata_only=True)
+    with contextlib.suppress(AlreadyExists):  # an earlier try was heard, its answer was not
+        await _patiently(client.create, TRAINING_JOBS, manifest(gang), namespace=NAMESPACE, metadata_only=True)
+
+
+async def _patiently(call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Try again what a busy API server puts off."""
+    return await retrying(deadline=time.monotonic() + PATIENCE_S)(call, *args, **kwargs)
 
 
 @contextlib.asynccontextmanager

@@ -86,6 +86,11 @@ class Scene:
             labels={"scene": self.pool, "net/spine": f"spine-{spine}", "net/leaf": f"leaf-{spine}{leaf}"},
         )
 
+    def label(self, names: Iterable[str], value: str) -> None:
+        """Have nodes selected by another pool: one over the label `scene` of that value."""
+        for name in names:
+            self.api.patch(f"/api/v1/nodes/{name}", {"metadata": {"labels": {"scene": value}}})
+
     def add_pool(self, name: str = "", **spec: Any) -> JsonObject:
         """Create a pool over the scene's nodes; ``spec`` overrides fields of it."""
         name = name or self.pool

@@ -104,7 +104,7 @@ def test_a_stop_that_was_broken_off_is_finished(
 
     operator.start()
 
-    status = scene.wait_for("train", lambda s: s["state"] == "Suspended" and "placement" not in s, "to be stopped")
+    status = scene.wait_for("train", lambda s: s.get("state") == "Suspended" and "placement" not in s, "to be stopped")
     assert scene.pods("train") == {}
     assert [(attempt["attempt"], attempt["cause"]) for attempt in status["attempts"]] == [(1, "Suspended")]
     assert made(proxy, DELETE) == GANG
@@ -203,7 +203,7 @@ def test_a_creation_that_arrives_after_its_attempt_is_over_is_undone(
     operator.kill()
     scene.edit("train", suspend=True)
     operator.start()
-    scene.wait_for("train", lambda s: s["state"] == "Suspended" and "placement" not in s, "to be stopped")
+    scene.wait_for("train", lambda s: s.get("state") == "Suspended" and "placement" not in s, "to be stopped")
     assert scene.pods("train") == {}
 
     late.lift()
@@ -230,7 +230,7 @@ def test_an_operator_that_was_frozen_in_a_write_does_no_harm_when_it_wakes(
 
     operator.resume()
 
-    scene.wait_for("train", lambda s: s["state"] == "Suspended" and "placement" not in s, "to be stopped")
+    scene.wait_for("train", lambda s: s.get("state") == "Suspended" and "placement" not in s, "to be stopped")
     assert scene.pods("train") == {}
 
 

@@ -1,7 +1,11 @@
 """One job from `kubectl apply` to its end, in all the ways that it can go, on a real control plane."""
 
+from functools import partial
+
 import pytest
 
+from e2e.faults.calls import calls
+from e2e.faults.proxy import FaultProxy
 from e2e.ground.api import ApiError
 from e2e.ground.waiting import until
 from tests.integration.scene import GPU, Scene, environment
@@ -25,6 +29,27 @@ def test_a_gang_starts_in_one_leaf_with_ranks_in_network_order(scene: Scene) -> 
     assert scene.condition("train", "Placed")[:2] == ("True", "Contiguous")
     assert scene.condition("train", "PodsReady") == ("True", "AllReady", "4 replicas ready")
     assert (scene.pool, 1, 0) == (status["pool"], status["attempt"], status["priority"])
+
+
+def test_a_gang_is_starting_until_all_of_its_replicas_are_ready(scene: Scene, proxy: FaultProxy) -> None:
+    """While its pods are being made a job is Starting and says how many; events tell each step once."""
+    scene.cluster([2])
+    with proxy.hold(calls(verb="create", resource="pods", write=True)) as way:
+        scene.submit("train", replicas=2, sim={"run": 0.5})
+        way.wait(least=2, timeout_s=10)
+
+        assert scene.status("train")["state"] == "Starting"
+        assert scene.condition("train", "PodsReady") == ("False", "Creating", "creating 2 pods")
+
+    scene.wait("train", "Succeeded")
+    notes = {
+        "Admitted": f"attempt 1: 2 replicas on 2 nodes under spine-1/leaf-11 of pool {scene.pool}",
+        "Started": "2 replicas ready, attempt 1",
+        "Succeeded": "2 replicas succeeded in attempt 1",
+    }
+    for reason, note in notes.items():
+        until(partial(scene.events, reason), f"an event {reason}", timeout_s=10)
+        assert [event["note"] for event in scene.events(reason)] == [note]
 
 
 def test_what_is_made_for_a_gang_belongs_to_its_job_and_to_one_attempt(scene: Scene) -> None:
@@ -177,9 +202,9 @@ def test_suspending_a_running_job_stops_it_and_resuming_starts_another_attempt(s
 
     scene.edit("train", suspend=True)
 
-    status = scene.wait_for("train", lambda s: s["state"] == "Suspended" and "placement" not in s, "to be stopped")
+    status = scene.wait_for("train", lambda s: s.get("state") == "Suspended" and "placement" not in s, "to be stopped")
     assert scene.pods("train") == {}
-    assert scene.services("train") == {}
+    until(lambda: scene.services("train") == {}, "the Service to be deleted", timeout_s=10)
     assert [attempt["cause"] for attempt in status["attempts"]] == ["Suspended"]
     assert "failures" not in status
     scene.wait("other", "Running")
@@ -206,6 +231,24 @@ def test_a_pending_job_may_be_made_smaller_and_then_starts(scene: Scene) -> None
     assert scene.status("train")["placement"]["generation"] == 2
 
 
+def test_a_template_that_is_edited_while_the_gang_runs_counts_from_the_next_attempt(scene: Scene) -> None:
+    """Nothing is restarted for an edit of the template; the next attempt is made of the new one."""
+    scene.cluster([2])
+    scene.submit("train", replicas=2)
+    scene.wait("train", "Running")
+    before = {name: pod["metadata"]["uid"] for name, pod in scene.pods("train").items()}
+
+    scene.edit("train", template=scene.manifest("train", container={"image": "trainer:2"})["spec"]["template"])
+    scene.wait_for("train", lambda s: s["observedGeneration"] == 2, "to be seen in its new form")
+
+    assert {name: pod["metadata"]["uid"] for name, pod in scene.pods("train").items()} == before
+    scene.edit("train", suspend=True)
+    scene.wait_for("train", lambda s: "placement" not in s, "to be stopped")
+    scene.edit("train", suspend=False)
+    scene.wait("train", "Running")
+    assert {pod["spec"]["containers"][0]["image"] for pod in scene.pods("train").values()} == {"trainer:2"}
+
+
 def test_the_shape_of_a_placed_gang_cannot_be_edited(scene: Scene) -> None:
     """The API server refuses it, naming field and remedy; by way of suspending it can be done."""
     scene.cluster([2])
@@ -226,21 +269,6 @@ def test_the_shape_of_a_placed_gang_cannot_be_edited(scene: Scene) -> None:
     assert list(scene.pods("train")) == ["train-2-0"]
 
 
-def test_deleting_a_running_job_takes_everything_of_it_along(scene: Scene) -> None:
-    """Pods and Service go with the job, and the next job gets the devices."""
-    scene.cluster([2])
-    scene.submit("train", replicas=2)
-    scene.wait("train", "Running")
-    scene.submit("next", replicas=2)
-    scene.wait_pending("next", "InsufficientDevices")
-
-    scene.delete("train")
-
-    scene.wait_gone("train")
-    scene.wait("next", "Running")
-    assert scene.over_committed() == {}
-
-
 def test_a_finished_job_is_deleted_when_its_time_is_over(scene: Scene) -> None:
     """With ttlSecondsAfterFinished the job goes by itself; one without stays."""
     scene.cluster([2])
@@ -251,20 +279,3 @@ def test_a_finished_job_is_deleted_when_its_time_is_over(scene: Scene) -> None:
 
     scene.wait_gone("brief")
     assert list(scene.jobs()) == ["kept"]
-
-
-def test_a_job_made_anew_under_an_old_name_is_another_job(scene: Scene) -> None:
-    """Deleted and created again at once, the job gets its own pods; none of the old ones is taken for one of its."""
-    scene.cluster([2])
-    scene.submit("train", replicas=2)
-    old = scene.wait("train", "Running")
-    before = {pod["metadata"]["uid"] for pod in scene.pods("train").values()}
-
-    scene.delete("train")
-    job = scene.submit("train", replicas=2)
-
-    until(lambda: scene.status("train").get("state") == "Running", "the new job to run", timeout_s=60)
-    pods = scene.pods("train").values()
-    assert before.isdisjoint({pod["metadata"]["uid"] for pod in pods})
-    assert {job["metadata"]["uid"]} == {pod["metadata"]["labels"]["berth.dev/job-uid"] for pod in pods}
-    assert old["attempt"] == 1

@@ -84,6 +84,26 @@ def test_a_required_level_blocks_and_preferred_would_start_at_once(scene: Scene)
     )
 
 
+def test_the_first_listed_pool_that_has_room_is_taken(scene: Scene) -> None:
+    """A job names two pools in order of preference: it goes to the second only while the first is full."""
+    scene.cluster([2])
+    second = f"{scene.pool}-second"
+    scene.add_pool(second, nodeSelector={"matchLabels": {"scene": second}})
+    scene.label(scene.cluster([2], pool=False), second)
+    both = [second, scene.pool]
+    scene.submit("one", replicas=2, pools=both)
+    scene.wait("one", "Running")
+    scene.submit("two", replicas=2, pools=both)
+    scene.wait("two", "Running")
+
+    assert [scene.status(name)["pool"] for name in ("one", "two")] == both
+    scene.submit("three", replicas=2, pools=both)
+    assert scene.wait_pending("three", "InsufficientDevices")["message"] == (
+        f"needs 2 nodes; 0 of 2 are free in pool {second} (2 of 2 nodes: 0 of 8 {GPU} free); "
+        f"needs 2 nodes; 0 of 2 are free in pool {scene.pool} (2 of 2 nodes: 0 of 8 {GPU} free)"
+    )
+
+
 def test_an_observer_writes_no_pod_and_says_what_it_would_do(
     scene: Scene, operator: OperatorProcess, proxy: FaultProxy
 ) -> None:

@@ -104,7 +104,7 @@ def through_the_wire(record: Record, report: Report) -> JobStatus:
 
 
 @given(record_pairs())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_what_was_written_is_read(pair: tuple[Record, Report]) -> None:
     """The record is the same again, field by field: nothing that an operator must remember is lost on the way."""
     record, report = pair

@@ -151,7 +151,7 @@ async def test_a_stop_ends_all_parts() -> None:
     [
         (None, "h800"),
         (["h800"], "h800"),
-        (["npu", "h800"], "h800"),
+        (["gone", "h800"], "h800"),
         (["npu"], "npu"),
         (["broken"], None),
         (["gone"], None),

@@ -374,6 +374,14 @@ def test_an_answer_that_a_list_has_overtaken_says_nothing_new() -> None:
     assert list(mirror.own_pods()) == [("team", "train-1-0")]
 
 
+def test_a_history_that_has_gone_back_ends_the_mirror() -> None:
+    """After a restore of the API server's database every version that is known is too new to be overtaken."""
+    mirror = a_mirror()
+    see_pod(mirror, version=100)
+    with pytest.raises(RuntimeError, match="listed at resourceVersion 40 after 100: start anew"):
+        mirror.own_pods_listed(40)
+
+
 def test_an_answer_does_not_overwrite_what_the_watch_says_of_the_same_state() -> None:
     """The watch has the pod as it is stored; the answer has only its metadata, the rest is as it was sent."""
     mirror = a_mirror()

@@ -31,6 +31,7 @@ class Mirror:
         self._on_change = on_change
         self._by_uid: dict[str, JobEntry] = {}
         self._own: dict[Key, OwnPod] = {}
+        self._own_by_job: dict[str, dict[Key, OwnPod]] = {}
         self._foreign: dict[Key, ForeignPod] = {}
         self._nodes: dict[Key, NodeFacts] = {}
         self._classes: dict[str, int] = {}
@@ -57,7 +58,8 @@ class Mirror:
             entry = None
         if entry is None:
             entry = self.jobs[key] = self._by_uid[manifest.metadata.uid] = JobEntry.of(manifest)
-            entry.pods = {own.pod.name: own for own in self._own.values() if self._owner(own) is entry}
+            made = self._own_by_job.get(entry.uid, {})
+            entry.pods = {own.pod.name: own for own in made.values() if self._owner(own) is entry}
         elif not entry.renew(manifest):
             return
         self._job_changed(entry)
@@ -153,8 +155,14 @@ class Mirror:
             self._take_own_pod(key, own)
 
     def own_pods_listed(self, version: int) -> None:
-        """All of Berth's pods were listed at that resourceVersion; what is not on the list is dropped after this."""
-        self._watched = max(self._watched, version)
+        """All of Berth's pods were listed at that resourceVersion; what is not on the list is dropped after this.
+
+        Raises RuntimeError if the server's history has gone back, as after a restore: all that is known here may be of
+        a future that never was, and only a fresh mirror helps.
+        """
+        if version < self._watched:
+            raise RuntimeError(f"pods were listed at resourceVersion {version} after {self._watched}: start anew")
+        self._watched = version
 
     def drop_own_pod(self, key: Key) -> None:
         """Forget one of Berth's pods that its watch tells gone."""
@@ -261,7 +269,7 @@ class Mirror:
             return
         if known is not None and (known.pod.uid, known.job_uid) != (own.pod.uid, own.job_uid):
             self._forget_own_pod(key, known)
-        self._own[key] = own
+        self._own[key] = self._own_by_job.setdefault(own.job_uid, {})[key] = own
         entry = self._owner(own)
         if entry is not None:
             entry.pods[own.pod.name] = own
@@ -271,6 +279,10 @@ class Mirror:
 
     def _forget_own_pod(self, key: Key, own: OwnPod) -> None:
         del self._own[key]
+        made = self._own_by_job[own.job_uid]
+        del made[key]
+        if not made:
+            del self._own_by_job[own.job_uid]
         self.pools.release(own.pod.node, own.pod.uid)
         entry = self._owner(own)
         if entry is not None:
