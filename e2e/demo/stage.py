@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.ground import nodes
-from e2e.ground.api import Api, ApiError, JsonObject
+from e2e.ground.api import Api, ApiError
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.model import ClusterModel, Place, Pool
 from e2e.ground.waiting import until
@@ -19,8 +19,8 @@ from e2e.running import OperatorProcess
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "e2e" / "models" / "lingjun-h800.yaml"
 CRDS = ROOT / "crds"
+POOL = ROOT / "examples" / "10-pool-h800.yaml"
 NAMESPACE = "kalos"
-PROFILE = "nvidia-h800"
 
 # What nobody looks at is left out: 12,500 pods in two minutes leave no room for it on two cores.
 _LEASE_S = 3600
@@ -91,7 +91,7 @@ def stage(fabric: Fabric, say: Say) -> Iterator[Stage]:
         nodes.add(plane.api, fabric.model.manifests())
         say("starting Berth")
         plane.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        plane.api.create("/apis/berth.dev/v1alpha1/acceleratorpools", pool_manifest(fabric.pool))
+        plane.kubectl("apply", "-f", str(POOL))
         with OperatorProcess(plane.kubeconfig, plane.directory) as operator:
             until(lambda: _counted(plane.api, fabric), "the pool to count its nodes", timeout_s=30)
             yield Stage(plane, fabric, operator)
@@ -101,20 +101,6 @@ def install(plane: ControlPlane) -> None:
     """Install the CRDs and wait until they are served."""
     plane.kubectl("apply", "--server-side", "-f", str(CRDS))
     plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
-
-
-def pool_manifest(pool: Pool) -> JsonObject:
-    """An AcceleratorPool of the nodes of a simulated one."""
-    return {
-        "apiVersion": "berth.dev/v1alpha1",
-        "kind": "AcceleratorPool",
-        "metadata": {"name": pool.name},
-        "spec": {
-            "profile": PROFILE,
-            "nodeSelector": {"matchLabels": dict(pool.labels)},
-            "topology": [{"level": level.name, "nodeLabels": [level.label]} for level in pool.levels],
-        },
-    }
 
 
 def _counted(api: Api, fabric: Fabric) -> bool:

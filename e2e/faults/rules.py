@@ -7,6 +7,7 @@ A rule is made by the test's thread and asked by the proxy's. What both change i
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
@@ -126,14 +127,20 @@ class Refusal(Rule):
         self.status = status
         self.retry_after = retry_after
         self.moment = moment
-        self.refused = 0
+        self.refused_at: list[float] = []
+        """When each call was refused, in seconds of the monotonic clock."""
         self._times = times
+
+    @property
+    def refused(self) -> int:
+        """How many calls were refused."""
+        return len(self.refused_at)
 
     def applies(self, call: Call, moment: Moment) -> bool:
         """Whether to refuse this call now; counts it."""
         if moment is not self.moment or not self.on(call) or (self._times is not None and self.refused >= self._times):
             return False
-        self.refused += 1
+        self.refused_at.append(time.monotonic())
         return True
 
 

@@ -91,6 +91,7 @@ def test_a_job_under_a_name_whose_orphans_live_says_so(scene: Scene, api: Api) -
     assert {name: pod["metadata"]["uid"] for name, pod in scene.pods("train").items()} == orphans
     for name in orphans:
         api.delete(f"{scene.core}/pods/{name}")
+    api.delete(f"{scene.core}/services/train-1")
     scene.wait("train", "Running")
 
 

@@ -3,7 +3,7 @@
 from decimal import ROUND_CEILING, Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes.utils import parse_quantity
 
@@ -89,6 +89,7 @@ NUMBERS = st.one_of(
 SUFFIXES = st.sampled_from(["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(NUMBERS, SUFFIXES, st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]))
 def test_quantities_read_as_the_official_parser_reads_them(number: str, suffix: str, resource: str) -> None:
     """Whatever number and suffix: the same value, rounded up, and no more than the largest that Kubernetes counts."""
@@ -98,6 +99,7 @@ def test_quantities_read_as_the_official_parser_reads_them(number: str, suffix: 
     assert expected == amount(resource, number + suffix)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(st.integers(-(10**6), 10**6), st.integers(-6, 12))
 def test_exponents_mean_powers_of_ten(number: int, exponent: int) -> None:
     """`12e6` and `12E6` are the same twelve millions."""

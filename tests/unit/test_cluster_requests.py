@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from berth.cluster.requests import of_pod
@@ -99,6 +99,7 @@ AMOUNTS = st.integers(0, 5)
 INITS = st.lists(st.tuples(st.booleans(), AMOUNTS), max_size=5)
 
 
+@settings(derandomize=True, database=None, deadline=None)
 @given(st.lists(AMOUNTS, min_size=1, max_size=3), INITS)
 def test_no_moment_of_a_pods_life_needs_more_and_one_needs_as_much(
     running: list[int], inits: list[tuple[bool, int]]

@@ -221,7 +221,8 @@ class Actuator:
                 raise TemplateError(taken(name)) from None
         else:
             own = project.own_pod({**pod, "metadata": made["metadata"]})
-        self._mirror.answer_own_pod((namespace, name), own)
+        if own.job_uid == entry.uid:  # else a webhook took the label: no watch of Berth's pods would ever tell of it
+            self._mirror.answer_own_pod((namespace, name), own)
 
     async def _create_service(self, entry: JobEntry, body: JsonObject) -> None:
         try:
