@@ -29,14 +29,20 @@ _FAILURES = (ApiError, BuildError, ChildError, ModelError, StalledError, Timeout
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--gangs", type=click.IntRange(1), help="Take only so many gangs of the trace, evenly.")
+@click.option(
+    "--gangs",
+    type=click.IntRange(1),
+    default=160,
+    show_default=True,
+    help="Take so many gangs of the trace, evenly; there are 319.",
+)
 @click.option(
     "--speed", type=click.FloatRange(0.05, 20), default=1.0, show_default=True, help="Play so many times as fast."
 )
 @click.option("--seed", default=1, show_default=True, help="Draws which gangs must stay inside one leaf or spine.")
 @click.option("--plain", is_flag=True, help="A line every few seconds, no live view; so anyway without a terminal.")
 @click.option("--keep", is_flag=True, help="Keep the cluster up at the end, until Ctrl-C.")
-def main(gangs: int | None, speed: float, seed: int, plain: bool, keep: bool) -> None:
+def main(gangs: int, speed: float, seed: int, plain: bool, keep: bool) -> None:
     """Berth on the network of one real cluster (847 hosts), with the training jobs of another, live."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)

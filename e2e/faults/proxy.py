@@ -7,8 +7,6 @@ line, and rules that come while one is open apply to it.
 """
 
 import asyncio
-import base64
-import json
 import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -18,14 +16,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
-import yaml
 from aiohttp import web
-from yarl import URL
 
 from e2e.faults.calls import Call, Match, parse
 from e2e.faults.rules import Crash, Duplication, Expiry, Hold, Moment, Refusal, Rule, Victim
 from e2e.faults.streams import EXPIRED, Stream, refused
-from e2e.ground.api import tls_context
+from e2e.faults.upstream import Upstream, kubeconfig_of, passed
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Rule)
@@ -34,7 +30,6 @@ _START_S = 10.0
 _ORDER_S = 10.0
 _CLOSE_S = 0.5
 _LOST = (aiohttp.ClientError, TimeoutError, OSError)
-_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding", "date"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,7 @@ class FaultProxy:
     """
 
     def __init__(self, kubeconfig: Path, directory: Path) -> None:
-        content = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
-        self._server = str(cluster["server"])
-        self._tls = tls_context(
-            base64.b64decode(cluster["certificate-authority-data"]),
-            base64.b64decode(user["client-certificate-data"]),
-            base64.b64decode(user["client-key-data"]),
-        )
+        self._upstream = Upstream(kubeconfig)
         directory.mkdir(parents=True, exist_ok=True)
         self.kubeconfig = directory / "faults.kubeconfig"
         self._rules: tuple[Rule, ...] = ()
@@ -84,7 +72,7 @@ class FaultProxy:
         """Listen on a free port, and write the kubeconfig that leads there."""
         self._thread.start()
         port = self._order(self._start(), _START_S)
-        self.kubeconfig.write_text(_kubeconfig(f"http://127.0.0.1:{port}"))
+        self.kubeconfig.write_text(kubeconfig_of(f"http://127.0.0.1:{port}"))
 
     def stop(self) -> None:
         """Cut everything and end."""
@@ -106,7 +94,11 @@ class FaultProxy:
 
     def told(self, on: Match, kind: str) -> int:
         """How many events of a type (``DELETED``) the watches that are open now have told."""
-        return sum(stream.told[kind] for stream in tuple(self._streams) if on(stream.call))
+
+        async def count() -> int:
+            return sum(stream.told[kind] for stream in self._streams if on(stream.call))
+
+        return self._order(count())
 
     # Faults
 
@@ -130,11 +122,7 @@ class FaultProxy:
 
     def hold(self, on: Match, *, moment: Moment = Moment.BEFORE) -> Hold:
         """Hold back calls, or the events of watches, until the rule is lifted."""
-
-        async def make() -> Hold:
-            return Hold(on, moment=moment, lift=self._drop)
-
-        return self._add(self._order(make()))
+        return self._add(Hold(on, moment=moment, lift=self._drop))
 
     def duplicate(self, on: Match) -> Duplication:
         """Tell every event of these watches twice."""
@@ -183,14 +171,7 @@ class FaultProxy:
 
     async def _start(self) -> int:
         self._one_write = asyncio.Lock()
-        self._session = await self._closing.enter_async_context(
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),
-                timeout=aiohttp.ClientTimeout(total=None, connect=10),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        )
+        await self._closing.enter_async_context(self._upstream)
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=_CLOSE_S)
         await runner.setup()
         self._closing.push_async_callback(runner.cleanup)
@@ -200,8 +181,6 @@ class FaultProxy:
     async def _stop(self) -> None:
         await self._cut(lambda _: True, half_line=False)
         await self._closing.aclose()
-        # TLS connections say goodbye to each other; aiohttp does not wait for that, and offers nothing to wait for.
-        await asyncio.sleep(_CLOSE_S)
 
     async def _cut(self, on: Match, half_line: bool) -> int:
         chosen = [(request, call) for request, call in self._open.values() if on(call)]
@@ -263,7 +242,7 @@ class FaultProxy:
     async def _forward(self, request: web.BaseRequest, call: Call, body: bytes) -> web.StreamResponse:
         code = 0
         try:
-            async with self._ask(request, body) as answer:
+            async with self._upstream.ask(request, body) as answer:
                 content = await answer.read()
             code = answer.status
         finally:
@@ -272,7 +251,7 @@ class FaultProxy:
         for rule in self._rules:
             if isinstance(rule, Expiry):
                 rule.note(call)
-        return web.Response(status=code, body=content, headers=_passed(answer.headers))
+        return web.Response(status=code, body=content, headers=passed(answer.headers))
 
     async def _watch(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         if self._is_dead():
@@ -280,8 +259,8 @@ class FaultProxy:
         if any(isinstance(rule, Expiry) and rule.refuses(call) for rule in self._rules):
             # As the API server does it: the answer is well, and its first event is the error.
             return web.Response(body=EXPIRED, content_type="application/json")
-        async with self._ask(request, b"") as answer:
-            response = web.StreamResponse(status=answer.status, headers=_passed(answer.headers))
+        async with self._upstream.ask(request, b"") as answer:
+            response = web.StreamResponse(status=answer.status, headers=passed(answer.headers))
             await response.prepare(request)
             stream = Stream(call, request, response)
             self._streams.add(stream)
@@ -290,15 +269,6 @@ class FaultProxy:
             finally:
                 self._streams.discard(stream)
         return response
-
-    def _ask(self, request: web.BaseRequest, body: bytes) -> Any:
-        return self._session.request(
-            request.method,
-            URL(self._server + request.raw_path, encoded=True),
-            data=body or None,
-            headers={**_passed(request.headers), "Accept-Encoding": "identity"},
-            allow_redirects=False,
-        )
 
     def _refusal(self, request: web.BaseRequest, call: Call, moment: Moment) -> web.StreamResponse | None:
         """The answer in place of the API server's, if there is to be one."""
@@ -322,21 +292,3 @@ def _abort(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
-
-
-def _passed(headers: Any) -> dict[str, str]:
-    """Headers that are the two ends' business."""
-    return {name: value for name, value in headers.items() if name.lower() not in _HOP}
-
-
-def _kubeconfig(server: str) -> str:
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "faults", "cluster": {"server": server}}],
-            "users": [{"name": "admin", "user": {}}],
-            "contexts": [{"name": "faults", "context": {"cluster": "faults", "user": "admin"}}],
-            "current-context": "faults",
-        }
-    )

@@ -37,7 +37,7 @@ def test_a_pool_of_an_unknown_profile_is_told_on_pool_and_job(scene: Scene) -> N
 
     assert scene.wait_pending("train", "PoolNotReady")["message"] == f"pool {scene.pool} cannot be used: {text}"
 
-    conditions = scene.api.get(f"{POOLS}/{scene.pool}")["status"]["conditions"]
+    conditions = scene.wait_pool(scene.pool, lambda status: bool(status["conditions"]))["conditions"]
     (ready,) = [c for c in conditions if c["type"] == "Ready"]
     assert (ready["status"], ready["reason"], ready["message"]) == ("False", "UnknownProfile", text)
     scene.api.patch(f"{POOLS}/{scene.pool}", {"spec": {"profile": "nvidia-h800"}})
