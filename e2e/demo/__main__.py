@@ -46,7 +46,8 @@ def main(gangs: int, speed: float, seed: int, plain: bool, keep: bool) -> None:
     """Berth on the network of one real cluster (847 hosts), with the training jobs of another, live."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal  # lines of a log are not broken
     began = time.monotonic()
 
     def say(step: str) -> None:
@@ -106,11 +107,10 @@ def _tell(show: Show, console: Console, *, interrupted: bool) -> None:
         console.print("INTERRUPTED: what follows is only what there was until then", style="bold yellow")
     for line in summary.lines(found, total, board.fabric.devices):
         console.print(line, markup=False)
-    witness = "the pods at the end" if show.done and not interrupted else "not of the pods at the end"
-    console.print(
-        f"checked    {board.events} changes of status, {board.samples} samples of the pods, {witness}: "
-        f"{'no device given twice, no gang split' if not board.wrong else 'NOT all well'}"
-    )
+    verdict = "NOT all is well" if board.wrong else "no device given twice, no gang split"
+    console.print(f"checked    {verdict}:", markup=False)
+    at_end = "all pods at the end" if show.done and not interrupted else "not the pods at the end"
+    console.print(f"           {board.events} changes of status, {board.samples} samples of the pods, {at_end}")
     if board.missed:
         console.print(f"           {len(board.missed)} samples could not be taken: {board.missed[0]}", markup=False)
 

@@ -142,11 +142,9 @@ class Show:
             board = self.board
             console.print(
                 f"{elapsed(board.clock() - board.started)}  {counters(board, len(self.workload.gangs))}",
-                highlight=False,
-                soft_wrap=True,
             )
             for seen in board.waiting()[:1]:
-                console.print(f"      first in the queue: {seen.name}: {why(seen)}", highlight=False, soft_wrap=True)
+                console.print(f"      first in the queue: {seen.name}: {why(seen)}", markup=False)
 
     def _note(self) -> None:
         self.most_devices = max(self.most_devices, self.board.devices_held())

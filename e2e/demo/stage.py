@@ -24,6 +24,7 @@ NAMESPACE = "kalos"
 
 # What nobody looks at is left out: 12,500 pods in two minutes leave no room for it on two cores.
 _LEASE_S = 3600
+_GRACE_S = 2.0
 _ARGUMENTS = {
     # Endpoints of the gangs' Services: 1.6 writes for each pod, for addresses that simulated pods do not have.
     "kube-controller-manager": [
@@ -93,8 +94,12 @@ def stage(fabric: Fabric, say: Say) -> Iterator[Stage]:
         plane.api.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         plane.kubectl("apply", "-f", str(POOL))
         with OperatorProcess(plane.kubeconfig, plane.directory) as operator:
-            until(lambda: _counted(plane.api, fabric), "the pool to count its nodes", timeout_s=30)
-            yield Stage(plane, fabric, operator)
+            try:
+                until(lambda: _counted(plane.api, fabric), "the pool to count its nodes", timeout_s=30)
+                yield Stage(plane, fabric, operator)
+            finally:
+                # It would first carry out what it has begun; the cluster goes with it, so that is not worth waiting for.
+                operator.stop(grace_s=_GRACE_S)
 
 
 def install(plane: ControlPlane) -> None:
