@@ -45,7 +45,7 @@ _FAILURES = (ApiError, BuildError, ChildError, ModelError, StalledError, Timeout
 def main(gangs: int, speed: float, seed: int, plain: bool, keep: bool) -> None:
     """Berth on the network of one real cluster (847 hosts), with the training jobs of another, live."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _exit)
+        signal.signal(number, _as_interrupt)
     console = Console(highlight=False)
     console.soft_wrap = not console.is_terminal  # lines of a log are not broken
     began = time.monotonic()
@@ -146,8 +146,8 @@ def _keep(console: Console, standing: Stage) -> None:
         console.print("stopping")
 
 
-def _exit(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """What the API server has said about the gangs so far, and the laws that must hold at every moment of it.
 
-Fed by one watch of TrainingJobs, which tells changes in the order in which they happened. A placement is written before
-the first pod of its gang, so the devices that the statuses give away can be added up after each event. A node that is
-promised more than it has is a broken law, with one exception: the devices of a gang whose pods have all ended are free,
-and the next gang's placement may be written a moment before that gang's own end. Then its end is the very next that
-is heard of it; anything else that is heard, or nothing, makes the doubt a broken law.
+Fed by one watch of TrainingJobs, which tells changes in the order in which they happened. A placement is on record
+before the first pod of its gang, and its end before anybody else gets the devices. So the devices that the statuses
+give away can be added up after each event, and no node may ever have given more than it has: this is checked at every
+event, not now and then.
 """
 
 import time
@@ -87,8 +86,6 @@ class Board:
     holders: dict[str, dict[str, int]] = field(default_factory=dict)
     """Devices taken, by node and gang."""
     wrong: list[str] = field(default_factory=list)
-    doubts: dict[str, str] = field(default_factory=dict)
-    """Gangs whose devices others hold already, and what is wrong if their end is not the next that is heard."""
     started: float = 0.0
     changed: float = 0.0
     events: int = 0
@@ -123,9 +120,6 @@ class Board:
         self.jobs[name] = seen
         self.changed, self.events = now, self.events + 1
         self._note(seen, now)
-        doubt = self.doubts.pop(name, None)
-        if doubt is not None and seen.holds:
-            self.wrong.append(doubt)
         if before is None or (before.holds, before.nodes) != (seen.holds, seen.nodes):
             self._give_back(name)
             if seen.holds:
@@ -152,9 +146,8 @@ class Board:
         return sum(getattr(times, what) is not None for times in self.times.values())
 
     def devices_held(self) -> int:
-        """Devices that gangs hold now; those of gangs whose pods have just ended count once."""
-        has = self.fabric.pool.device.count
-        return sum(min(has, sum(taken.values())) for taken in self.holders.values())
+        """Devices that gangs hold now."""
+        return sum(sum(taken.values()) for taken in self.holders.values())
 
     def pods_per_s(self) -> float:
         """Pods that came up, all of their gang being up, each second of the last ten."""
@@ -194,9 +187,8 @@ class Board:
         for node in dict.fromkeys(seen.nodes):
             taken = self.holders[node]
             if sum(taken.values()) > has:
-                for earlier in taken.keys() - {seen.name}:
-                    told = ", ".join(f"{name} {devices}" for name, devices in taken.items())
-                    self.doubts[earlier] = f"{node}: {has} devices were given to {told}"
+                told = ", ".join(f"{name} {devices}" for name, devices in taken.items())
+                self.wrong.append(f"{node}: {has} devices were given to {told}")
 
     def _give_back(self, name: str) -> None:
         for node in [node for node, taken in self.holders.items() if name in taken]:

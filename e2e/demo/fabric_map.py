@@ -1,7 +1,8 @@
 """The network as a map of cells: a row of leaves for each spine, a cell for each host, a mark for each gang.
 
 Two sizes. `letters`: a host is a letter on its gang's colour; needs no colour to be read. `blocks`: two hosts share
-one character, the left half of a leaf in its upper half; needs colour, and half the room.
+one character, the left half of a leaf in its upper half; needs colour, and half the room. There the rows of leaves are
+laid like bricks, or leaves above each other would look like one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,8 @@ COLOURS = (
 )  # fmt: skip
 _SHARED = ("+", "#9e9e9e")
 _FREE = ("·", "#303030")
-_LABEL_WIDTH = 5
+_LABEL_WIDTH = 4
+_BRICK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class FabricMap:
         for spine, leaves in self._spines.items():
             for first in range(0, len(leaves), in_row):
                 line = Text(f"{spine if not first else '':<{_LABEL_WIDTH}}", style="bold", no_wrap=True)
+                line.append(" " * (_BRICK if blocks and first // in_row % 2 else 0))
                 for leaf in leaves[first : first + in_row]:
                     cells = [_cell(holders.get(host, {}), marks) for host in leaf]
                     self._leaf(line, cells, blocks)
@@ -90,7 +93,8 @@ class FabricMap:
                 yield line
 
     def _in_row(self, width: int, blocks: bool) -> int:
-        return max(1, (width - _LABEL_WIDTH + 1) // (self._columns(blocks) + 1))
+        taken = _LABEL_WIDTH + (_BRICK if blocks else 0)
+        return max(1, (width - taken + 1) // (self._columns(blocks) + 1))
 
     def _columns(self, blocks: bool) -> int:
         return -(-self._leaf_width // 2) if blocks else self._leaf_width

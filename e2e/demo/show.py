@@ -127,7 +127,7 @@ class Show:
 
     async def _live(self, console: Console) -> None:
         view = View(self.board, len(self.workload.gangs), self.workload.rule)
-        colour = console.color_system is not None
+        colour = console.color_system is not None and not console.no_color
         with Live(console=console, screen=True, auto_refresh=False) as screen:
             while True:
                 width, height = console.size
@@ -139,10 +139,9 @@ class Show:
         while True:
             await asyncio.sleep(LINE_S)
             self._note()
-            board = self.board
-            console.print(
-                f"{elapsed(board.clock() - board.started)}  {counters(board, len(self.workload.gangs))}",
-            )
+            board, total = self.board, len(self.workload.gangs)
+            held = f"{board.devices_held() / board.fabric.devices:.0%} of the devices held"
+            console.print(f"{elapsed(board.clock() - board.started)}  {counters(board, total)}  {held}", markup=False)
             for seen in board.waiting()[:1]:
                 console.print(f"      first in the queue: {seen.name}: {why(seen)}", markup=False)
 

@@ -98,7 +98,7 @@ def stage(fabric: Fabric, say: Say) -> Iterator[Stage]:
                 until(lambda: _counted(plane.api, fabric), "the pool to count its nodes", timeout_s=30)
                 yield Stage(plane, fabric, operator)
             finally:
-                # It would first carry out what it has begun; the cluster goes with it, so that is not worth waiting for.
+                # It would first carry out what it has begun, in a cluster that is about to go.
                 operator.stop(grace_s=_GRACE_S)
 
 

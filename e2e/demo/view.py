@@ -47,9 +47,9 @@ class View:
         board = self._board
         spines, leaves = len(board.fabric.sizes(0)), len(board.fabric.sizes(1))
         told = f"Berth  {len(board.fabric.hosts)} hosts, {board.fabric.devices} H800, {spines} spines, {leaves} leaves"
-        clock = elapsed(board.clock() - board.started)
-        title = Text(fit(told, width - len(clock) - 1), style="bold", no_wrap=True)
-        title.append(f" {clock}")
+        right = f"{board.devices_held() / board.fabric.devices:.0%} held  {elapsed(board.clock() - board.started)}"
+        title = Text(fit(told, width - len(right) - 1), style="bold", no_wrap=True)
+        title.append(f" {right}")
         return title
 
     def _tables(self, width: int, height: int, letters: bool) -> list[Text]:
@@ -100,11 +100,9 @@ _HEADS = {"runs": "{} gangs have a berth", "waits": "{} gangs wait"}
 
 def counters(board: Board, total: int) -> str:
     """One line of counters, at most 80 characters wide."""
-    held = board.devices_held() / board.fabric.devices
     return (
         f"submitted {len(board.times)}/{total}  placed {board.count('placed')}  running {len(board.holding())}  "
-        f"waiting {len(board.waiting())}  done {board.count('finished')}  "
-        f"{board.pods_per_s():.0f} pods/s  {held:.0%} held"
+        f"waiting {len(board.waiting())}  done {board.count('finished')}  {board.pods_per_s():.0f} pods/s"
     )
 
 

@@ -63,6 +63,7 @@ def test_requests_are_counted_by_verb_resource_and_code(
     """The operator's own count of its status writes is what passed on the wire, refusals included."""
     scene.cluster([1])
     status_writes = calls(resource="trainingjobs", subresource="status", write=True)
+    before = 0.0
 
     def counted(code: str) -> float:
         return value(operator, "berth_api_requests_total", verb="apply", resource="trainingjobs/status", code=code)
@@ -74,7 +75,6 @@ def test_requests_are_counted_by_verb_resource_and_code(
         proxy.forget()
         return counted("200") == before and not proxy.writes(status_writes)
 
-    before = 0.0
     until(quiet, "no status to be written", timeout_s=10)
     refused_before = counted("503")
     refusal = proxy.refuse(status_writes, status=503, times=2)

@@ -5,6 +5,9 @@ the holder's own duration, by the candidate's monotonic clock, is the term over.
 term lasts `duration` from the moment *before* its last renewal was sent, so it always thinks that the term is over
 before anybody else does.
 
+An identity that finds the Lease its own takes it at once: the process before it is dead, which whoever gives two
+processes the same identity vouches for (as the kubelet does for the containers of one pod).
+
 Each taking of the Lease raises `leaseTransitions`, the *epoch*, also when the same operator takes it again: what was
 decided in one term can be told from what was decided in another.
 
@@ -13,13 +16,14 @@ Our own, because the official package's elector ends on a refused connection and
 
 import asyncio
 import logging
+import math
 import random as _random
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from berth.kube.client import ApiClient, JsonObject
-from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
 from berth.kube.resources import Resource
 
 logger = logging.getLogger(__name__)
@@ -28,7 +32,11 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 
 class LeaseLostError(RuntimeError):
-    """The term is over, or too nearly over to begin a write. The process must not write any more."""
+    """Somebody else has the Lease. The process must end: what it believes may be wrong."""
+
+
+class NotLeading(Transient):
+    """The term may be over, or is too nearly over to begin a write: the write was not sent."""
 
 
 class Lease:
@@ -85,11 +93,14 @@ class Lease:
         return self._until - self._monotonic()
 
     def check(self, seconds: float) -> None:
-        """Raise LeaseLostError unless the term lasts for longer than `seconds`, the time that a write may take."""
+        """Raise NotLeading unless the term lasts for longer than `seconds`, the time that a write may take."""
         if self.remaining <= seconds:
-            raise LeaseLostError(
-                f"lease {self._namespace}/{self._name}: {max(0.0, self.remaining):.1f} s left of the term, "
-                f"a write may take {seconds:g} s"
+            raise NotLeading(
+                request="write",
+                status=0,
+                reason="NotLeading",
+                message=f"lease {self._namespace}/{self._name}: {max(0.0, self.remaining):.1f} s left of the term, "
+                f"a write may take {seconds:g} s",
             )
 
     async def acquire(self) -> int:
@@ -106,15 +117,16 @@ class Lease:
             await self._pause(self._renew_every / 2)
 
     async def keep(self) -> None:
-        """Renew until the term is lost; then raise LeaseLostError."""
+        """Renew until somebody else has the Lease; then raise LeaseLostError.
+
+        A term that could not be renewed in time goes on if the Lease is found untouched: nobody else has led meanwhile.
+        """
         while True:
             await self._pause(self._renew_every)
             try:
                 await self._renew()
             except ApiError as error:
                 logger.warning("lease not renewed", extra={"error": str(error), "left": round(self.remaining, 1)})
-            if self.remaining <= 0:
-                raise LeaseLostError(f"lease {self._namespace}/{self._name} could not be renewed in time")
 
     async def release(self) -> None:
         """Give the Lease back, so that the next leader need not wait. Does nothing unless it is held."""
@@ -145,7 +157,8 @@ class Lease:
         if self._seen is None or self._seen[0] != version:
             self._seen = (version, self._monotonic())
         waited = self._monotonic() - self._seen[1]
-        if spec.get("holderIdentity") and waited <= float(spec.get("leaseDurationSeconds") or self._duration):
+        holder = spec.get("holderIdentity")
+        if holder and holder != self.identity and waited <= float(spec.get("leaseDurationSeconds") or self._duration):
             return False
         taken = {**lease, "spec": self._spec(int(spec.get("leaseTransitions") or 0) + 1)}
         sent = self._monotonic()
@@ -179,7 +192,7 @@ class Lease:
     def _spec(self, transitions: int) -> JsonObject:
         return {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(self._duration),
+            "leaseDurationSeconds": math.ceil(self._duration),  # never shorter than the holder believes
             "acquireTime": self._time(),
             "renewTime": self._time(),
             "leaseTransitions": transitions,

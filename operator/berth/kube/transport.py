@@ -53,11 +53,18 @@ class Request:
     headers: Mapping[str, str]
     body: bytes | None = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything on the server."""
+        return self.method != "GET" and "dryRun=" not in self.target
+
 
 class Transport:
     """One API server, seen from one event loop. Open with `async with`, or close with `close()`.
 
-    `limit` is the number of requests at a time, `timeout` the seconds for each of them.
+    `limit` is the number of requests at a time, `timeout` the seconds for each of them, `write_timeout` for those that
+    change something. `write_guard` is called with those seconds right before such a request is sent, and forbids it by
+    raising.
     """
 
     def __init__(
@@ -66,12 +73,16 @@ class Transport:
         *,
         limit: int = 64,
         timeout: float = 30.0,
+        write_timeout: float | None = None,
+        write_guard: Callable[[float], None] | None = None,
         user_agent: str = "berth",
         on_call: OnCall | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
         self.timeout = timeout
+        self._write_timeout = timeout if write_timeout is None else write_timeout
+        self._write_guard = write_guard
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._on_call = on_call
         self._clock = clock
@@ -100,8 +111,12 @@ class Transport:
 
     async def request(self, request: Request) -> bytes:
         """The answer's body. Raises an `ApiError` for every answer of 400 and above and for none at all."""
-        limits = aiohttp.ClientTimeout(total=self.timeout, connect=CONNECT_SECONDS)
+        seconds = self._write_timeout if request.writes else self.timeout
+        limits = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
         async with self._slots:
+            # No await between the guard and the request: the term that it vouches for could end meanwhile.
+            if request.writes and self._write_guard is not None:
+                self._write_guard(seconds)
             try:
                 async with self._answer(request, limits) as response:
                     return await response.read()
