@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.properties import bugs_of_cycles as cycles
+from tests.properties import bugs_of_layouts as layouts
 from tests.properties import bugs_of_places as places
 from tests.properties.law import ROOMS, Room
 from tests.properties.test_laws import MODULES
@@ -37,6 +38,17 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "forks do not see what each other takes": [places.ForksShareUsage],
         "no more is taken on a node than it has room for": [places.TakesOneTooMany],
         "nodes kept out are counted by why": [places.CountsNoCordons, places.RemembersTooLong],
+    },
+    "laying out": {
+        "what is chosen is free whole and legal": [
+            layouts.crosses_rings,
+            layouts.takes_the_fullest_ring,
+            layouts.forgets_matching_positions,
+            layouts.opens_a_fresh_module,
+            layouts.takes_one_too_few,
+        ],
+        "something is chosen wherever anything is legal": [layouts.wants_one_more, layouts.never_crosses],
+        "as many fit as can be given one after the other": [layouts.divides, layouts.stops_after_one],
     },
     "looking up": {
         "counts add up to those of every path": [places.CountsClosedNodes],

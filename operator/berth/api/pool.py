@@ -44,14 +44,42 @@ class Operator(StrEnum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
+_POSITION = "the position of a device in its node"
+_NO_GROUP = "must hold at least one device; remove the empty group"
+_GROUPED = Rule(
+    "has(self.groups) || !has(self.withinGroup)",
+    "needs groups beside it: sizes that must not cross a group, of which groups?",
+    path=".withinGroup",
+)
+
+
 class Layout(Wire):
     """How the devices sit inside one node."""
 
+    model_config = ConfigDict(json_schema_extra=rules(_GROUPED))
+
+    groups: (
+        Annotated[
+            tuple[Annotated[tuple[Annotated[int, Between(0, 63, _POSITION)], ...], Bounds(64, nonempty=_NO_GROUP)], ...],
+            Bounds(64, nonempty="must hold at least one group of devices; leave it out where all share one link"),
+        ]
+        | None
+    ) = None
+    """Devices of one group share the fast link; every device of a node, by its position from 0, is in exactly one.
+    With groups, Berth chooses the devices of every replica: see docs/concepts/devices.md."""
     allowed_sizes: Annotated[
         tuple[Annotated[int, Between(1, 64, "the devices of one replica, which sits on one node")], ...],
         Bounds(64, "set", nonempty="must hold at least one size; leave layout out to allow what the profile allows"),
     ]
     """How many devices one replica may ask for, in any order."""
+    within_group: (
+        Annotated[
+            tuple[Annotated[int, Between(1, 64, "the devices of one replica, inside one group")], ...],
+            Bounds(64, "set", nonempty="must hold at least one size; leave it out if every size may cross groups"),
+        ]
+        | None
+    ) = None
+    """Sizes that must not cross a group; others may, where no single group has room."""
 
 
 class AcceleratorOverride(Wire):
