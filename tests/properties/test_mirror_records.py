@@ -51,6 +51,8 @@ PLACEMENTS = st.builds(
     generation=st.integers(1, 2**40),
     admitted_at=TIMES,
     pods_created=st.booleans(),
+    devices=st.lists(st.integers(1, 2**16 - 1) | st.sampled_from((15, 255, 2**64 - 1)), max_size=40).map(tuple),
+    differing=st.integers(0, 5000),
 )
 ENDINGS = st.builds(Ending, cause=st.sampled_from(Cause), at=TIMES, message=TEXTS, first_failure=st.none() | FAILURES)
 ATTEMPTS = st.builds(

@@ -93,6 +93,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
     },
     "a stream": {
         "no slot is given twice": [cycles.forgets_what_it_gave],
+        "no device is given twice": [cycles.gives_the_first_devices],
         "every gang is whole or absent": [cycles.admits_half_gangs],
         "a gang never leaves its required level": [cycles.ignores_the_level],
         "what is done to pods is on record before": [cycles.deletes_before_it_is_on_record],

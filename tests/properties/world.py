@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot
-from berth.core.model import Gang, Job, JobKey, Phase, Pod
+from berth.core.model import Gang, Job, JobKey, Phase, Placement, Pod
 from berth.core.plan import Decision, Plan, Report, Verb
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
@@ -152,7 +152,8 @@ class World(Surroundings):
             rank=rank,
             phase=Phase.PENDING,
         )
-        return PodObject(pod, job.spec.uid, job.spec.gang, placement.nodes[rank])
+        devices = placement.devices[rank] if placement.devices else 0
+        return PodObject(pod, job.spec.uid, job.spec.gang, placement.nodes[rank], devices)
 
     def _land(self, key: JobKey) -> None:
         del self.flights[key]
@@ -196,6 +197,7 @@ class World(Surroundings):
             for resource, amount in given[node.name].items():
                 if amount > node.allocatable.get(resource, 0):
                     self._fault("slots", f"{node.name}: {amount} {resource} given")
+        self._held()
         for job in self.jobs.values():
             placement = job.record.holds
             if placement is not None and len(placement.nodes) != job.spec.gang.replicas:
@@ -245,15 +247,38 @@ class World(Surroundings):
     # What the operator sees
 
     def _placements(self) -> dict[tuple[str, int], tuple[Gang, tuple[str, ...]]]:
+        """Gangs whose devices count, and their nodes, by job and attempt."""
+        return {key: (gang, placement.nodes) for key, (gang, placement) in self._holding().items()}
+
+    def _holding(self) -> dict[tuple[str, int], tuple[Gang, Placement]]:
         """Placements whose devices count, by job and attempt: on record, or just being written."""
         found = {}
         for key, job in self.jobs.items():
             flight = self.flights.get(key)
             if flight is not None and flight.decision.record.holds is not None:
-                found[job.spec.uid, flight.decision.record.attempt] = (flight.gang, flight.decision.record.holds.nodes)
+                found[job.spec.uid, flight.decision.record.attempt] = (flight.gang, flight.decision.record.holds)
             if job.record.holds is not None:
-                found[job.spec.uid, job.record.attempt] = (job.spec.gang, job.record.holds.nodes)
+                found[job.spec.uid, job.record.attempt] = (job.spec.gang, job.record.holds)
         return found
+
+    def _held(self) -> dict[str, int]:
+        """Mask of the devices taken on each node, where they are chosen by id. None may be taken twice."""
+        held = dict.fromkeys((node.name for node in self.fleet.nodes), 0)
+
+        def hold(node: str, mask: int, size: int, who: str) -> None:
+            if mask & held[node] or mask.bit_count() != size:
+                self._fault("devices", f"{who} gets {mask:b} of {node}, {held[node]:b} are taken")
+            held[node] |= mask
+
+        if self.fleet.layout is not None:
+            placements = self._holding()
+            for (uid, _), (gang, placement) in placements.items():
+                for node, mask in zip(placement.nodes, placement.devices, strict=True):
+                    hold(node, mask, gang.devices, uid)
+            for known in self.pods.values():
+                if known.pod.node and not known.pod.ended and (known.owner, known.pod.attempt) not in placements:
+                    hold(known.pod.node, known.devices, known.gang.devices, known.pod.name)
+        return held
 
     def _used(self) -> dict[str, dict[str, int]]:
         """What is taken on each node: by placements, and by pods that none of them covers."""
@@ -269,7 +294,15 @@ class World(Surroundings):
 
     def _pool(self, used: Mapping[str, Mapping[str, int]]) -> Pool:
         tree, ordered = Tree.build(self.fleet.name, self.fleet.levels, self.nodes.values())
-        return Pool(self.fleet.name, self.fleet.resource, Ledger(tree, ordered, [used[node.name] for node in ordered]))
+        held, numbering = self._held(), self.fleet.numbering
+        ledger = Ledger(
+            tree,
+            ordered,
+            [used[node.name] for node in ordered],
+            numbering=numbering,
+            held=[held[node.name] for node in ordered] if numbering else None,
+        )
+        return Pool(self.fleet.name, self.fleet.resource, ledger)
 
     def _views(self) -> tuple[Job, ...]:
         views = []

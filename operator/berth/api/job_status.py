@@ -136,6 +136,11 @@ class Placement(Report):
     nodes: str
     """Nodes in rank order, folded: `h800-[0017-0048]` are 32 nodes, `h800-[0001-0002*2]` are two replicas on each of
     two."""
+    devices: str | None = None
+    """Devices of every replica in rank order, folded: `0-3*8` are the first four of a node for each of eight replicas.
+    Absent where the node's plugin chooses them."""
+    devices_differ: Count | None = None
+    """Replicas that got other devices than these from the node's plugin. Absent: none has."""
     generation: Generation
     """The job's generation that the attempt was made from."""
     admitted_at: Time

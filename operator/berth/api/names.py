@@ -24,6 +24,9 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_REPLICA = f"{GROUP}/replica"
 """On pods: the rank of the replica, counted from 0 in network order."""
 
+ANNOTATION_DEVICES = f"{GROUP}/devices"
+"""On pods, where Berth chose their devices: the positions of these in the node, `0,1,2,3`, whatever the make."""
+
 RESERVED_PREFIX = f"{GROUP}/"
 """Labels and annotations with this prefix are Berth's: a template may not set them."""
 

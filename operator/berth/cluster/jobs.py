@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from berth.api.job import TrainingJob
 from berth.cluster import records
+from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
 from berth.core.model import Gang, Hindrance, Job, JobKey, Policy, Record, Toleration
@@ -42,7 +43,7 @@ class JobEntry:
     refused: str | None = None
     assumed: Record | None = None
     busy: bool = False
-    claims: dict[str, Requests] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
     """What the placement takes, by node."""
     view: Job | None = None
     """The job as a cycle sees it; None after a change."""

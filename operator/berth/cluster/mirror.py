@@ -5,7 +5,9 @@ Not thread-safe, and with no await between reading and writing: all of it runs i
 
 from collections.abc import Callable, Iterable, Mapping
 
+from berth.accel.hand_over import mounted
 from berth.api.job import TrainingJob
+from berth.cluster.claims import Claim
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.pools import PoolFacts, Pools
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
@@ -181,7 +183,7 @@ class Mirror:
         """Take in somebody else's pod."""
         self.drop_foreign_pod(key)
         self._foreign[key] = pod
-        self.pools.claim(pod.node, _foreign(pod), pod.requests)
+        self.pools.claim(pod.node, _foreign(pod), Claim(pod.requests, told=pod.told))
         self._on_change()
 
     def drop_foreign_pod(self, key: Key) -> None:
@@ -274,6 +276,8 @@ class Mirror:
         if entry is not None:
             entry.pods[own.pod.name] = own
             self._pods_changed(entry)
+            if own.told != (known.told if known is not None else ()):
+                self._claim_placement(entry)  # which devices it has is known now
         self._claim_pod(own)
         self._on_change()
 
@@ -316,19 +320,41 @@ class Mirror:
 
     def _claim_placement(self, entry: JobEntry) -> None:
         """Count what a placement takes, from the moment it was decided until its end is on record."""
-        wanted: dict[str, Requests] = {}
+        wanted: dict[str, Claim] = {}
         placement = entry.holding.holds
         if placement is not None:
             each = self._requests(entry, placement)
+            ids = self._devices(entry, placement)
             counts: dict[str, int] = {}
             for node in placement.nodes:
                 counts[node] = counts.get(node, 0) + 1
-            wanted = {node: tuple((name, n * times) for name, n in each) for node, times in counts.items()}
+            wanted = {
+                node: Claim(tuple((name, n * times) for name, n in each), ids.get(node))
+                for node, times in counts.items()
+            }
         for node in entry.claims.keys() - wanted.keys():
             self.pools.release(node, entry.uid)
-        for node, requests in wanted.items():
-            self.pools.claim(node, entry.uid, requests)
+        for node, claim in wanted.items():
+            self.pools.claim(node, entry.uid, claim)
         entry.claims = wanted
+
+    def _devices(self, entry: JobEntry, placement: Placement) -> dict[str, int]:
+        """Mask of the devices that a placement takes, by node: those planned, or those that a pod really has."""
+        found: dict[str, int] = {}
+        if placement.devices:
+            real = self._mounted(entry, placement)
+            for rank, (node, planned) in enumerate(zip(placement.nodes, placement.devices, strict=True)):
+                found[node] = found.get(node, 0) | real.get(rank, planned)
+        return found
+
+    def _mounted(self, entry: JobEntry, placement: Placement) -> dict[int, int]:
+        """Mask of the devices that a node's plugin says it has mounted, by rank, where it has said so."""
+        facts = self.pools.facts(placement.pool)
+        if facts is None or not placement.devices:
+            return {}
+        pods = (own for own in entry.pods.values() if own.told and own.pod.attempt == entry.holding.attempt)
+        answers = ((own.pod.rank, mounted(facts.hand_over, dict(own.told))) for own in pods)
+        return {rank: mask for rank, mask in answers if mask is not None and rank < len(placement.nodes)}
 
     def _requests(self, entry: JobEntry, placement: Placement) -> Requests:
         """What one replica takes: as a dry run found it.
@@ -353,7 +379,7 @@ class Mirror:
         if pod.ended or (entry is not None and _as_placed(entry, own)):
             self.pools.release(pod.node, pod.uid)
         else:
-            self.pools.claim(pod.node, pod.uid, own.requests)
+            self.pools.claim(pod.node, pod.uid, Claim(own.requests, told=own.told))
 
 
 def _as_placed(entry: JobEntry, own: OwnPod) -> bool:

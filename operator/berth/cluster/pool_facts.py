@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from berth.accel.catalogue import Catalogue
+from berth.accel.profile import HandOver
 from berth.accel.resolve import Accelerator, AcceleratorError, resolve
 from berth.api.pool import AcceleratorPool, NodeSelector
 from berth.cluster.pools import PoolFacts, Requirement
@@ -28,6 +29,8 @@ def facts(pool: AcceleratorPool, catalogue: Catalogue) -> PoolFacts:
         resource=accelerator.resource_name if accelerator else "",
         sizes_alone=accelerator.sizes_alone if accelerator else None,
         sizes_in_gang=accelerator.sizes_in_gang if accelerator else None,
+        layout=accelerator.layout if accelerator else None,
+        hand_over=accelerator.hand_over if accelerator else HandOver(),
         problem=problem,
     )
 

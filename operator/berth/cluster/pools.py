@@ -9,9 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from berth.cluster.requests import Requests
+from berth.accel.hand_over import told
+from berth.accel.profile import HandOver
+from berth.cluster.claims import Claim
 from berth.core.admission import Pool
+from berth.core.layout import UNKNOWN, Layout
 from berth.core.model import Node
+from berth.core.numbering import Numbering
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
 
@@ -45,8 +49,9 @@ class Requirement:
 class PoolFacts:
     """An AcceleratorPool, its profile resolved.
 
-    `levels` widest first, each with the node labels that may carry its domain, in order of preference. `problem`: why
-    the pool cannot be used.
+    `levels` widest first, each with the node labels that may carry its domain, in order of preference. `layout`: how
+    Berth chooses devices by id, None where the plugin does; `hand_over`: in which words ids stand on pods. `problem`:
+    why the pool cannot be used.
     """
 
     name: str
@@ -59,7 +64,14 @@ class PoolFacts:
     resource: str
     sizes_alone: tuple[int, ...] | None = None
     sizes_in_gang: tuple[int, ...] | None = None
+    layout: Layout | None = None
+    hand_over: HandOver = HandOver()
     problem: tuple[str, str] | None = None
+
+    @property
+    def numbering(self) -> Numbering | None:
+        """How its devices are chosen by id; None where they are only counted."""
+        return Numbering(self.resource, self.layout) if self.layout is not None else None
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Say whether a node with these labels belongs to the pool."""
@@ -96,7 +108,7 @@ class Pools:
         self._members: dict[str, Members] = {}
         self._nodes: dict[str, Node] = {}
         self._home: dict[str, str] = {}
-        self._claims: dict[str, dict[str, Requests]] = {}
+        self._claims: dict[str, dict[str, Claim]] = {}
         self._resources: dict[str, str] = {}
         self._dirty: set[str] = set()
         self._reassign = False
@@ -139,11 +151,11 @@ class Pools:
         if self._nodes.pop(name, None) is not None:
             self._leave(name)
 
-    def claim(self, node: str, claimant: str, requests: Requests) -> None:
-        """Count requests of a claimant (a pod, or a job's placement) as taken on a node."""
+    def claim(self, node: str, claimant: str, claim: Claim) -> None:
+        """Count what a claimant (a pod, or a job's placement) asks for as taken on a node."""
         claims = self._claims.setdefault(node, {})
-        if claims.get(claimant) != requests:
-            claims[claimant] = requests
+        if claims.get(claimant) != claim:
+            claims[claimant] = claim
             self._dirty.add(node)
 
     def release(self, node: str, claimant: str) -> None:
@@ -206,7 +218,14 @@ class Pools:
             if members.ledger is None:
                 levels = tuple(level for level, _ in members.facts.levels)
                 tree, nodes = Tree.build(members.facts.name, levels, members.nodes.values())
-                members.ledger = Ledger(tree, nodes, [self._taken(node.name) for node in nodes])
+                numbering = members.facts.numbering
+                members.ledger = Ledger(
+                    tree,
+                    nodes,
+                    [self._taken(node.name) for node in nodes],
+                    numbering=numbering,
+                    held=[self._held(node.name, members.facts) for node in nodes] if numbering else None,
+                )
                 self._dirty -= members.nodes.keys()
         for name in self._dirty:
             self._refresh(name)
@@ -219,14 +238,25 @@ class Pools:
         position = members.ledger.tree.position[name]
         if members.ledger.nodes[position] != members.nodes[name]:
             members.ledger.set_node(position, members.nodes[name])
-        members.ledger.set_used(position, self._taken(name))
+        members.ledger.set_used(position, self._taken(name), self._held(name, members.facts))
 
     def _taken(self, node: str) -> Mapping[str, int]:
         total: Counter[str] = Counter()
-        for requests in self._claims.get(node, {}).values():
-            for resource, quantity in requests:
+        for claim in self._claims.get(node, {}).values():
+            for resource, quantity in claim.requests:
                 total[resource] += quantity
         return total
+
+    def _held(self, node: str, facts: PoolFacts) -> int:
+        """Mask of the devices taken on a node, where they are chosen by id."""
+        mask = 0
+        for claim in self._claims.get(node, {}).values() if facts.layout is not None else ():
+            wanted = next((amount for name, amount in claim.requests if name == facts.resource), 0)
+            if wanted:
+                ids = claim.ids if claim.ids is not None else told(facts.hand_over, facts.resource, dict(claim.told))
+                # A pod that says of fewer devices than it has, or of more, does not say which it has.
+                mask |= ids if ids is not None and ids.bit_count() == wanted else UNKNOWN
+        return mask
 
     def _assign(self, node: Node) -> None:
         """Put a node into the oldest pool that selects it."""

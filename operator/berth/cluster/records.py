@@ -7,6 +7,7 @@ last changed is the one thing that only the former status knows.
 from dataclasses import asdict
 from typing import Any
 
+from berth.api.device_lists import fold_devices, unfold_devices
 from berth.api.folding import fold, unfold
 from berth.api.job_status import JobStatus
 from berth.api.job_status import State as WireState
@@ -90,6 +91,8 @@ def _wire_placement(placement: Placement) -> dict[str, Any]:
         "level": placement.level,
         "spans": dict(placement.spans),
         "nodes": fold(placement.nodes),
+        "devices": fold_devices(placement.devices) or None,
+        "devices_differ": placement.differing or None,
         "generation": placement.generation,
         "admitted_at": placement.admitted_at,
         "pods_created": placement.pods_created,
@@ -126,6 +129,8 @@ def _placement(status: JobStatus) -> Placement | None:
         generation=wire.generation,
         admitted_at=wire.admitted_at,
         pods_created=wire.pods_created,
+        devices=unfold_devices(wire.devices or ""),
+        differing=wire.devices_differ or 0,
     )
 
 

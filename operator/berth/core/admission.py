@@ -30,11 +30,19 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Berth:
-    """A place found for a gang."""
+    """A place found for a gang. `devices`: as on the placement."""
 
     pool: Pool
     demand: Demand
     fit: Fit
+    devices: tuple[int, ...] = ()
+
+    @classmethod
+    def at(cls, pool: Pool, demand: Demand, fit: Fit) -> "Berth":
+        """A place in a pool, with the devices that every replica would get there now."""
+        ledger = pool.ledger
+        chosen = (ledger.choose(position, demand, replicas) for position, replicas in fit.counts)
+        return cls(pool, demand, fit, tuple(mask for masks in chosen for mask in masks))
 
     def placement(self, generation: int, now: int) -> Placement:
         """The berth as it will stand on record."""
@@ -51,6 +59,7 @@ class Berth:
             nodes=tuple(names[position] for position in fit.ranks()),
             generation=generation,
             admitted_at=now,
+            devices=self.devices,
         )
 
     def take(self) -> None:
@@ -69,7 +78,7 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
         fit = place(pool.ledger.index(demand), gang.replicas, _widest(gang, pool))
         if fit is None:
             continue
-        berth = Berth(pool, demand, fit)
+        berth = Berth.at(pool, demand, fit)
         if gang.pools:
             return berth
         if best is None or _width(berth) < _width(best):

@@ -93,6 +93,10 @@ class Demand:
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
 
+    def amount(self, resource: str) -> int:
+        """How much one replica needs of a resource."""
+        return next((amount for name, amount in self.requests if name == resource), 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Gang:
@@ -126,7 +130,9 @@ class Placement:
 
     `spans` counts the distinct domains per level, widest first, the node level last. `generation` is the job's
     generation that this attempt was planned from. `pods_created` turns true once every pod of the attempt was seen:
-    from then on a missing pod is a lost one, before it is one still to be made.
+    from then on a missing pod is a lost one, before it is one still to be made. `devices`: by rank, the mask of the
+    devices that the replica gets of its node; empty where the node's plugin chooses them. `differing`: replicas of
+    which the plugin said that they got others.
     """
 
     pool: str
@@ -137,6 +143,8 @@ class Placement:
     generation: int
     admitted_at: int
     pods_created: bool = False
+    devices: tuple[int, ...] = ()
+    differing: int = 0
 
 
 def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -228,7 +236,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a job, of whichever attempt."""
+    """One pod of a job, of whichever attempt. `mounted`: mask of its devices, if the node's plugin has told it."""
 
     name: str
     uid: str
@@ -242,6 +250,7 @@ class Pod:
     exit_code: int | None = None
     finished_at: int | None = None
     message: str = ""
+    mounted: int | None = None
 
     @property
     def ended(self) -> bool:
