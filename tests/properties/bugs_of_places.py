@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from berth.core.model import Demand, Node
-from berth.core.placement import Fit, _fill, _tightest, place
+from berth.core.placement import Fit, _tightest, fill, place
 from berth.core.slots import Ledger, SlotIndex
 
 P = ParamSpec("P")
@@ -49,7 +49,7 @@ def more_room_than_needed_wanted(index: SlotIndex, replicas: int, widest: int) -
 
 def _anywhere(index: SlotIndex, level: int, domain: int, replicas: int) -> Fit:
     counts: list[tuple[int, int]] = []
-    _fill(index, level, domain, replicas, counts)
+    fill(index, level, domain, replicas, counts)
     return Fit(level, domain, tuple(sorted(counts)))
 
 
@@ -80,7 +80,7 @@ def first_of_equals(index: SlotIndex, replicas: int, widest: int) -> Fit | None:
 def _refill(pick: Callable[[list[tuple[int, int]], int], int]) -> Callable[[SlotIndex, int, int], Fit | None]:
     """Placement that fills the children of a domain in the order that `pick` chooses."""
 
-    def fill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list[tuple[int, int]]) -> None:
+    def refill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list[tuple[int, int]]) -> None:
         if level == index.tree.leaf_level:
             counts.append((domain, replicas))
             return
@@ -88,10 +88,10 @@ def _refill(pick: Callable[[list[tuple[int, int]], int], int]) -> Callable[[Slot
         children = sorted((free[c], c) for c in index.tree.children(level, domain) if free[c])
         while replicas:
             slots, child = children.pop(pick(children, replicas))
-            fill(index, level + 1, child, min(slots, replicas), counts)
+            refill(index, level + 1, child, min(slots, replicas), counts)
             replicas -= min(slots, replicas)
 
-    return swapped(place, _fill=fill)
+    return swapped(place, fill=refill)
 
 
 def _last_of_equals(children: list[tuple[int, int]], replicas: int) -> int:

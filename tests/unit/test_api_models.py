@@ -13,7 +13,7 @@ from berth.api.job_status import JOB_REASONS, Cause, JobStatus, PendingReason, S
 from berth.api.pool import POOL_REASONS, AcceleratorPool, PoolStatus
 from berth.api.wire import cut, rfc3339, seconds
 from berth.core import model, plan
-from berth.core.explain import FINISHED, PLACED, PODS_READY
+from berth.core.explain import DEVICES, FINISHED, PLACED, PODS_READY
 
 NOON = 1_795_348_985
 NOON_TEXT = "2026-11-22T12:03:05Z"
@@ -163,7 +163,7 @@ def test_the_words_of_the_wire_are_the_words_of_the_heart() -> None:
     """States, causes and reasons are spelled in both layers, which may not import each other: they must agree."""
     assert {str(word) for word in plan.State} == {str(word) for word in State}
     assert {str(word) for word in model.Cause} == {str(word) for word in Cause}
-    assert {PLACED, PODS_READY, FINISHED} == set(JOB_REASONS)
+    assert {PLACED, PODS_READY, FINISHED, DEVICES} == set(JOB_REASONS)
     assert {str(word) for word in plan.Reason} == set().union(*JOB_REASONS.values())
     assert set(PendingReason) <= JOB_REASONS[PLACED]
     assert {str(word) for word in model.Policy} == {str(word) for word in Policy}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import ParamSpec, TypeVar
 
+from berth.act.devices import Chosen
 from berth.act.pods import Replicas, TemplateError, service, service_name
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
@@ -20,7 +21,8 @@ from berth.api.names import API_VERSION, JOB_KIND
 from berth.cluster import project, records
 from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
-from berth.core.model import Record
+from berth.cluster.pools import PoolFacts
+from berth.core.model import Placement, Record
 from berth.core.plan import Decision, Plan, Verb
 from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
@@ -202,7 +204,10 @@ class Actuator:
             replicas = Replicas(seen, record.attempt, pool.resource)
             if seen.spec.replicas > 1:
                 await self._create_service(entry, service(seen, record.attempt))
-            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
+            await _all(
+                self._create_pod(entry, replicas.pod(rank, placement.nodes[rank], _chosen(pool, placement, rank)))
+                for rank in ranks
+            )
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
         except (Conflict, NotFound, Transient):
@@ -297,6 +302,13 @@ def regarding(job: TrainingJob) -> Regarding:
     """What an event about a job refers to."""
     metadata = job.metadata
     return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
+
+
+def _chosen(pool: PoolFacts, placement: Placement, rank: int) -> Chosen | None:
+    """The devices that a placement gives to a rank, in the words of its pool; None where the plugin chooses."""
+    if not placement.devices:
+        return None
+    return Chosen(pool.hand_over, pool.resource, placement.devices[rank], placement.admitted_at, rank)
 
 
 def _owned(obj: JsonObject, entry: JobEntry) -> bool:

@@ -8,6 +8,7 @@ readiness. A job of one replica needs no Service.
 import copy
 from typing import Any
 
+from berth.act.devices import Chosen
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
@@ -72,8 +73,11 @@ class Replicas:
         if resource is not None:
             _give_devices(self._spec["containers"], resource, job.spec.devices_per_replica)
 
-    def pod(self, rank: int, node: str | None) -> dict[str, Any]:
-        """The pod of one rank, tied to its node; to none if `node` is None (only to try it)."""
+    def pod(self, rank: int, node: str | None, chosen: Chosen | None = None) -> dict[str, Any]:
+        """The pod of one rank, tied to its node; to none if `node` is None (only to try it).
+
+        `chosen`: its devices, where Berth chose them.
+        """
         job = self._job
         name = pod_name(job.metadata.name, self._attempt, rank)
         spec = copy.deepcopy(self._spec)
@@ -89,6 +93,10 @@ class Replicas:
                     raise TemplateError(f"spec.template.spec.{kind}[{index}].{error}") from error
         if node is not None:
             _tie(spec, node, job.spec.binding)
+        annotations = self._metadata.get("annotations") or {}
+        if chosen is not None:
+            chosen.give(spec["containers"])
+            annotations = {**annotations, **chosen.annotations()}
         return {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -99,7 +107,7 @@ class Replicas:
                     **labels(job, self._attempt),
                     names.LABEL_REPLICA: str(rank),
                 },
-                "annotations": self._metadata.get("annotations") or {},
+                "annotations": annotations,
                 "ownerReferences": [_owner(job)],
             },
             "spec": spec,

@@ -48,6 +48,7 @@ class JobCondition(StrEnum):
     PLACED = "Placed"
     PODS_READY = "PodsReady"
     FINISHED = "Finished"
+    DEVICES = "DevicesAsChosen"
 
 
 class PendingReason(StrEnum):
@@ -78,6 +79,7 @@ JOB_REASONS: Mapping[str, frozenset[str]] = MappingProxyType(
         JobCondition.FINISHED: frozenset(
             {"NotStarted", "Running", "Stopping", "Suspended", "Succeeded", "BackoffLimitExceeded"}
         ),
+        JobCondition.DEVICES: frozenset({"AsChosen", "OtherDevices"}),
     }
 )
 """The reasons that each condition of a job may have."""
@@ -171,7 +173,8 @@ class JobStatus(Report):
     summary: Summary | None = None
     """Where it stands and why, in at most 48 characters, for `kubectl get -o wide`."""
     conditions: Annotated[tuple[Condition, ...], Bounds(8, "map", ("type",))] = ()
-    """`Placed`: the gang has its devices. `PodsReady`: all replicas are up. `Finished`: it has ended for good."""
+    """`Placed`: the gang has its devices. `PodsReady`: all replicas are up. `Finished`: it has ended for good.
+    `DevicesAsChosen`: every replica got the devices that Berth chose; only where Berth chooses them."""
     priority: Count | None = None
     """Value of the job's PriorityClass."""
     pool: str | None = None

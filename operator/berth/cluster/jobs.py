@@ -6,14 +6,15 @@ that is known is never taken in, whichever way it arrives: answers to writes and
 ordered by resourceVersion.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from berth.api.job import TrainingJob
 from berth.cluster import records
 from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
-from berth.core.model import Gang, Hindrance, Job, JobKey, Policy, Record, Toleration
+from berth.core.model import Gang, Hindrance, Job, JobKey, Pod, Policy, Record, Toleration
 from berth.core.plan import Reason
 
 
@@ -115,8 +116,8 @@ class JobEntry:
             tolerations=replica.tolerations,
         )
 
-    def to_view(self, classes: dict[str, int], default_priority: int) -> Job:
-        """The job as a cycle sees it."""
+    def to_view(self, classes: dict[str, int], default_priority: int, mounted: Mapping[int, int]) -> Job:
+        """The job as a cycle sees it. `mounted`: mask of the devices that ranks really have, where that is known."""
         spec, metadata = self.manifest.spec, self.manifest.metadata
         return Job(
             key=self.key,
@@ -130,11 +131,15 @@ class JobEntry:
             deleting=metadata.deletion_timestamp is not None,
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
-            pods=tuple(own.pod for own in self.pods.values()),
+            pods=tuple(self._with_devices(own.pod, mounted) for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
             busy=self.busy,
         )
+
+    def _with_devices(self, pod: Pod, mounted: Mapping[int, int]) -> Pod:
+        mask = mounted.get(pod.rank) if pod.attempt == self.holding.attempt else None
+        return pod if mask is None else replace(pod, mounted=mask)
 
     def priority(self, classes: dict[str, int], default: int) -> int:
         """The value of the job's class; the cluster's default where it names none."""

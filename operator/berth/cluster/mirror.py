@@ -245,7 +245,9 @@ class Mirror:
             if entry.view is None:
                 if entry.replica is None:
                     self._claim_placement(entry)  # its pods, known by now, say what a replica takes
-                entry.view = entry.to_view(self._classes, self.default_priority)
+                held = entry.holding.holds
+                mounted_ = self._mounted(entry, held) if held is not None else {}
+                entry.view = entry.to_view(self._classes, self.default_priority, mounted_)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
         return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched)

@@ -6,10 +6,11 @@ A refusal is asked of the same slot counts that the placement was tried on, so i
 from dataclasses import dataclass, replace
 
 from berth.core.explain import count, domain_name, where, within
+from berth.core.grouping import place_groups
 from berth.core.model import Demand, Gang, Placement, Policy, widest_first
 from berth.core.placement import Fit, place
 from berth.core.plan import Pending, Reason
-from berth.core.slots import Ledger
+from berth.core.slots import Ledger, SlotIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,11 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
         if unsuitable(gang, pool) is not None:
             continue
         demand = gang.demand(pool.resource)
-        fit = place(pool.ledger.index(demand), gang.replicas, _widest(gang, pool))
+        index, widest = pool.ledger.index(demand), _widest(gang, pool)
+        if gang.groups is None:
+            fit = place(index, gang.replicas, widest)
+        else:
+            fit = place_groups(index, gang.replicas, widest, gang.groups)
         if fit is None:
             continue
         berth = Berth.at(pool, demand, fit)
@@ -102,10 +107,11 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
         whose = "a replica of a gang" if gang.replicas > 1 else "a single replica"
         text = f"spec.devicesPerReplica is {gang.devices}; in pool {pool.name} {whose} may have {legal}"
         return Pending(Reason.SIZE_NOT_ALLOWED, text)
-    if gang.level is not None and pool.ledger.tree.level(gang.level) is None:
-        levels = ", ".join(pool.ledger.tree.levels[1:])
-        text = f"pool {pool.name} has no level {gang.level} (spec.topology.level); it has {levels}"
-        return Pending(Reason.UNKNOWN_LEVEL, text)
+    for field, level in (("level", gang.level), ("groups.level", gang.groups.level if gang.groups else None)):
+        if level is not None and pool.ledger.tree.level(level) is None:
+            levels = ", ".join(pool.ledger.tree.levels[1:])
+            text = f"pool {pool.name} has no level {level} (spec.topology.{field}); it has {levels}"
+            return Pending(Reason.UNKNOWN_LEVEL, text)
     return None
 
 
@@ -146,29 +152,32 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
         return never
     ledger, tree = pool.ledger, pool.ledger.tree
     demand = gang.demand(pool.resource)
-    index = ledger.index(demand)
+    index, each = _units(gang, pool)
+    wanted, slots = gang.replicas // each, ledger.index(demand).free[0][0]
     widest = _widest(gang, pool)
     noun = _slot_noun(gang, pool)
-    need = count(gang.replicas, noun)
+    if each > 1:
+        noun = f"group of {count(each, noun)}"
+    need = count(wanted, noun) + (f", each {within(gang.groups.level)}," if gang.groups and each > 1 else "")
     if not ledger.nodes:
         return Pending(Reason.TOO_LARGE, f"needs {need}; pool {pool.name} has no node")
     inside = f" {within(tree.levels[widest])}" if widest else ""
     # What would the largest domain hold if nothing were taken?
     whole = index.whole[widest]
     largest = max(range(len(whole)), key=lambda domain: (whole[domain], -domain))
-    if whole[largest] < gang.replicas:
+    if whole[largest] < wanted:
         most = (
             f"the most, {where(tree, widest, largest)} of pool {pool.name}, is" if widest else f"pool {pool.name} has"
         )
         text = f"needs {need}{inside}; {most} {whole[largest]}{_kept_out(ledger, demand, whole=True)}"
         return Pending(Reason.TOO_LARGE, text)
-    total = index.free[0][0]
-    if total < gang.replicas:
+    if slots < gang.replicas:
+        total = index.free[0][0]
         text = f"needs {need}; {total} of {index.whole[0][0]} {'is' if total == 1 else 'are'} free in pool {pool.name}"
         return Pending(Reason.INSUFFICIENT_DEVICES, text + _kept_out(ledger, demand, whole=False))
     free, domain = index.most(widest)
     text = (
-        f"needs {count(gang.replicas, f'free {noun}')}{inside}; "
+        f"needs {need.replace(noun.split(' ')[0], f'free {noun.split()[0]}', 1)}{inside}; "
         f"the most free is {free} {where(tree, widest, domain)}{of_pool} (of {whole[domain]})"
     )
     return Pending(Reason.TOPOLOGY_BLOCKED, text)
@@ -191,10 +200,10 @@ def nearest(gang: Gang, pools: dict[str, Pool]) -> tuple[str, ...]:
     changes: list[tuple[str, Gang]] = []
     if gang.level is not None and gang.policy is Policy.REQUIRED:
         changes.append(("topology.policy Preferred", replace(gang, policy=Policy.PREFERRED)))
+    if gang.groups is not None:
+        changes.append(("no topology.groups", replace(gang, groups=None)))
     suitable = [pool for pool in candidates(gang, pools) if unsuitable(gang, pool) is None]
-    most = max(
-        (pool.ledger.index(gang.demand(pool.resource)).most(_widest(gang, pool))[0] for pool in suitable), default=0
-    )
+    most = max((_most(gang, pool) for pool in suitable), default=0)
     if 0 < most < gang.replicas:
         changes.append((f"replicas {most}", replace(gang, replicas=most)))
     if gang.pools:
@@ -206,6 +215,21 @@ def nearest(gang: Gang, pools: dict[str, Pool]) -> tuple[str, ...]:
         if berth is not None:
             found.append(f"{words}: could start now {_place_of(berth, changed, pools)}")
     return tuple(found)
+
+
+def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
+    """Free slots for a gang, or free groups where it has such and they matter; and how many slots one counts."""
+    index = pool.ledger.index(gang.demand(pool.resource))
+    level = pool.ledger.tree.level(gang.groups.level) if gang.groups else None
+    if gang.groups is None or level is None or _widest(gang, pool) >= level:
+        return index, 1
+    return index.grouped(level, gang.groups.size), gang.groups.size
+
+
+def _most(gang: Gang, pool: Pool) -> int:
+    """The most replicas of a gang that one domain of its widest level has room for."""
+    index, each = _units(gang, pool)
+    return index.most(_widest(gang, pool))[0] * each
 
 
 def _place_of(berth: Berth, gang: Gang, pools: dict[str, Pool]) -> str:

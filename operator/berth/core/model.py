@@ -99,6 +99,14 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Groups:
+    """A gang's consecutive ranks, `size` at a time, each inside one domain of `level`."""
+
+    size: int
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gang:
     """What a job asks for. Hashable: two jobs that ask for the same are refused for the same reason.
 
@@ -114,6 +122,7 @@ class Gang:
     requests: tuple[tuple[str, int], ...] = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    groups: Groups | None = None
 
     def demand(self, resource: str) -> Demand:
         """Spell out what a replica needs where a device is called `resource`."""

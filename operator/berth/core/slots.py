@@ -146,6 +146,16 @@ class SlotIndex:
         insort(order, free << _SHIFT | domain)
         self.free[level][domain] = free
 
+    def grouped(self, level: int, size: int) -> "SlotIndex":
+        """The same counted in groups of `size` slots that lie in one domain of `level`, the tree cut off there."""
+        twin = object.__new__(SlotIndex)
+        twin.tree, twin.demand, twin.numbering = self.tree.cut(level), self.demand, self.numbering
+        twin.seen, twin.shared = self.seen, False
+        twin.free = _sums(twin.tree, [free // size for free in self.free[level]])
+        twin.whole = _sums(twin.tree, [whole // size for whole in self.whole[level]])
+        twin.order = [sorted(f << _SHIFT | d for d, f in enumerate(counts)) for counts in twin.free]
+        return twin
+
     def smallest(self, level: int, slots: int) -> int | None:
         """The fewest free slots, not less than `slots`, that a domain of the level has; None if none has as many."""
         order = self.order[level]
