@@ -15,6 +15,7 @@ from berth.core.model import (
     Cause,
     Ending,
     Gang,
+    Groups,
     Hindrance,
     Job,
     JobKey,
@@ -125,9 +126,13 @@ def a_gang(
     rather_inside: str | None = None,
     selector: Mapping[str, str] | None = None,
     tolerations: tuple[Toleration, ...] = (),
+    groups: tuple[int, str] | None = None,
     **requests: int,
 ) -> Gang:
-    """A gang that must stay `inside` one domain of a level, or would `rather`; `requests` besides its devices."""
+    """A gang that must stay `inside` one domain of a level, or would `rather`; `requests` besides its devices.
+
+    `groups`: so many consecutive ranks inside one domain of that level.
+    """
     return Gang(
         replicas=replicas,
         devices=devices,
@@ -137,6 +142,7 @@ def a_gang(
         requests=tuple(requests.items()),
         selector=tuple((selector or {}).items()),
         tolerations=tolerations,
+        groups=groups and Groups(*groups),
     )
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
-from berth.core.model import Demand, Node
+from berth.core.grouping import place_groups
+from berth.core.model import Demand, Groups, Node
 from berth.core.placement import Fit, _tightest, fill, place
 from berth.core.slots import Ledger, SlotIndex
 
@@ -240,3 +241,32 @@ class ForgetsToMove(SlotIndex):
         if order:
             insort(order, order.pop() + (1 << 32))
         return ((entry >> 32, entry & 0xFFFFFFFF) for entry in order if entry >> 32 >= slots)
+
+
+# Groups
+
+
+def forgets_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+    """Places the gang as if each rank stood for itself."""
+    del groups
+    return place(index, replicas, widest)
+
+
+def counts_slots_for_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+    """Takes every slot for a group: domains get more than they have room for."""
+    return swapped(place_groups, place=_of_slots(groups.size))(index, replicas, widest, groups)
+
+
+def _of_slots(size: int) -> Callable[[SlotIndex, int, int], Fit | None]:
+    def spoilt(index: SlotIndex, wanted: int, widest: int) -> Fit | None:
+        fit = place(index, max(1, wanted // size), widest)
+        return fit and replace(fit, counts=tuple((domain, number * size) for domain, number in fit.counts))
+
+    return spoilt
+
+
+def wants_all_groups_together(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+    """Looks for one domain of the groups' level that holds them all."""
+    level = index.tree.level(groups.level)
+    assert level is not None
+    return place(index, replicas, max(level, widest))

@@ -39,6 +39,13 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "no more is taken on a node than it has room for": [places.TakesOneTooMany],
         "nodes kept out are counted by why": [places.CountsNoCordons, places.RemembersTooLong],
     },
+    "grouping": {
+        "groups are whole and only on free slots": [places.counts_slots_for_groups],
+        "every group of consecutive ranks is in one domain of its level": [places.forgets_groups],
+        "room for groups is found wherever there is any and in the narrowest domain": [
+            places.wants_all_groups_together
+        ],
+    },
     "laying out": {
         "what is chosen is free whole and legal": [
             layouts.crosses_rings,

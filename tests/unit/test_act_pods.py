@@ -227,6 +227,23 @@ def test_a_container_may_override_what_its_runtime_is_told() -> None:
     assert env(pod)["PET_NPROC_PER_NODE"] == "1"
 
 
+def test_pytorch_on_ascend_finds_its_rendezvous() -> None:
+    """Sizes count dies, ranks count replicas; a group is a logical super-pod."""
+    groups = {"groups": {"size": 2, "level": "superpod"}}
+    pod = a_pod(5, replicas=8, devicesPerReplica=16, runtime="TorchNPU", topology=groups)
+    expected = {
+        "MASTER_ADDR": "train-1-0.train-1.team.svc",
+        "MASTER_PORT": "29500",
+        "WORLD_SIZE": "128",
+        "RANK": "5",
+        "LOCAL_WORLD_SIZE": "16",
+        "HCCL_CONNECT_TIMEOUT": "1800",
+        "HCCL_LOGIC_SUPERPOD_ID": "2",
+    }
+    assert expected == {name: value for name, value in env(pod).items() if not name.startswith("BERTH_")}
+    assert "HCCL_LOGIC_SUPERPOD_ID" not in env(a_pod(1, runtime="TorchNPU"))
+
+
 def test_all_containers_get_the_environment() -> None:
     """Those that prepare, too."""
     pod = a_pod(1, template=a_template(TRAINER, {"name": "b"}, initContainers=[{"name": "stage-in"}]))

@@ -84,7 +84,7 @@ def test_a_job_read_and_written_again_is_the_same() -> None:
         ({"pools": ["H800"]}, "'H800' must be 1 to 63"),
         ({"pools": [f"p{n}" for n in range(17)]}, "must have at most 16 entries, not 17"),
         ({"priorityClassName": "a/b"}, "'a/b' must be a name from kubectl get priorityclass"),
-        ({"runtime": "MPI"}, "Input should be 'Torchrun' or 'None'"),
+        ({"runtime": "MPI"}, "Input should be 'Torchrun', 'TorchNPU' or 'None'"),
         ({"topology": {"policy": "Required"}}, "Field required"),
         ({"quota": "research"}, "Extra inputs are not permitted"),
         ({"template": {"spec": {"containers": []}}}, "must have at least one container"),

@@ -120,6 +120,7 @@ class Replicas:
             coordinator = f"{pod_name(name, self._attempt, 0)}.{service_name(name, self._attempt)}.{namespace}.svc"
         else:
             coordinator = "localhost"
+        groups = job.spec.topology.groups if job.spec.topology else None
         return Rank(
             job=name,
             attempt=self._attempt,
@@ -127,6 +128,7 @@ class Replicas:
             replicas=job.spec.replicas,
             devices=job.spec.devices_per_replica,
             coordinator=coordinator,
+            group_size=groups.size if groups else None,
         )
 
 

@@ -14,7 +14,7 @@ from berth.cluster import records
 from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
-from berth.core.model import Gang, Hindrance, Job, JobKey, Pod, Policy, Record, Toleration
+from berth.core.model import Gang, Groups, Hindrance, Job, JobKey, Pod, Policy, Record, Toleration
 from berth.core.plan import Reason
 
 
@@ -105,12 +105,14 @@ class JobEntry:
         """What the job asks for, with what a dry run found out about its replicas."""
         spec = self.manifest.spec
         replica = self.replica or Replica(self.generation)
+        groups = spec.topology.groups if spec.topology else None
         return Gang(
             replicas=spec.replicas,
             devices=spec.devices_per_replica,
             pools=tuple(spec.pools or ()),
             level=spec.topology.level if spec.topology else None,
-            policy=Policy(spec.topology.policy) if spec.topology else Policy.PREFERRED,
+            policy=Policy(spec.topology.policy) if spec.topology and spec.topology.level else Policy.PREFERRED,
+            groups=groups and Groups(groups.size, groups.level),
             requests=tuple(r for r in replica.requests if r[0] != "pods"),
             selector=replica.selector,
             tolerations=replica.tolerations,

@@ -155,13 +155,13 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
     index, each = _units(gang, pool)
     wanted, slots = gang.replicas // each, ledger.index(demand).free[0][0]
     widest = _widest(gang, pool)
-    noun = _slot_noun(gang, pool)
-    if each > 1:
-        noun = f"group of {count(each, noun)}"
-    need = count(wanted, noun) + (f", each {within(gang.groups.level)}," if gang.groups and each > 1 else "")
+    noun, apart, all_ = _slot_noun(gang, pool), "", ""
+    if gang.groups is not None and each > 1:
+        noun, apart, all_ = f"group of {count(each, noun)}", f", each {within(gang.groups.level)}", ", all"
+    need = count(wanted, noun) + apart
     if not ledger.nodes:
         return Pending(Reason.TOO_LARGE, f"needs {need}; pool {pool.name} has no node")
-    inside = f" {within(tree.levels[widest])}" if widest else ""
+    inside = f"{all_} {within(tree.levels[widest])}" if widest else ""
     # What would the largest domain hold if nothing were taken?
     whole = index.whole[widest]
     largest = max(range(len(whole)), key=lambda domain: (whole[domain], -domain))
@@ -177,7 +177,7 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
         return Pending(Reason.INSUFFICIENT_DEVICES, text + _kept_out(ledger, demand, whole=False))
     free, domain = index.most(widest)
     text = (
-        f"needs {need.replace(noun.split(' ')[0], f'free {noun.split()[0]}', 1)}{inside}; "
+        f"needs {count(wanted, f'free {noun}')}{apart}{inside}; "
         f"the most free is {free} {where(tree, widest, domain)}{of_pool} (of {whole[domain]})"
     )
     return Pending(Reason.TOPOLOGY_BLOCKED, text)
