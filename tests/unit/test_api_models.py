@@ -85,7 +85,7 @@ def test_a_job_read_and_written_again_is_the_same() -> None:
         ({"pools": [f"p{n}" for n in range(17)]}, "must have at most 16 entries, not 17"),
         ({"priorityClassName": "a/b"}, "'a/b' must be a name from kubectl get priorityclass"),
         ({"runtime": "MPI"}, "Input should be 'Torchrun', 'TorchNPU' or 'None'"),
-        ({"topology": {"policy": "Required"}}, "Field required"),
+        ({"topology": {"groups": {"size": 2}}}, "Field required"),
         ({"quota": "research"}, "Extra inputs are not permitted"),
         ({"template": {"spec": {"containers": []}}}, "must have at least one container"),
     ],

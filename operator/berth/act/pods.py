@@ -8,6 +8,7 @@ readiness. A job of one replica needs no Service.
 import copy
 from typing import Any
 
+from berth.act import affinity
 from berth.act.devices import Chosen
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
@@ -152,6 +153,12 @@ def _check_shape(spec: dict[str, Any]) -> None:
             resources = _object(container.get("resources") or {}, f"{field}.resources")
             for what in ("limits", "requests"):
                 _object(resources.get(what) or {}, f"{field}.resources.{what}")
+    of_nodes = _object((spec.get("affinity") or {}).get("nodeAffinity") or {}, "affinity.nodeAffinity")
+    field = f"affinity.nodeAffinity.{affinity.REQUIRED}"
+    required = _object(of_nodes.get(affinity.REQUIRED) or {}, field)
+    for index, term in enumerate(_objects(required.get("nodeSelectorTerms"), f"{field}.nodeSelectorTerms")):
+        for kind in ("matchExpressions", "matchFields"):
+            _objects(term.get(kind), f"{field}.nodeSelectorTerms[{index}].{kind}")
 
 
 def _objects(value: Any, field: str) -> list[dict[str, Any]]:
@@ -197,6 +204,4 @@ def _tie(spec: dict[str, Any], node: str, binding: Binding) -> None:
     if binding is Binding.DIRECT:
         spec["nodeName"] = node
         return
-    field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
-    spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    affinity.tie(spec, node)

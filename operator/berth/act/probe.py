@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from berth.act import affinity
 from berth.act.pods import Replicas, TemplateError
 from berth.act.refusals import taken, told
 from berth.cluster.jobs import JobEntry, Replica
@@ -53,6 +54,7 @@ async def try_replica(client: ApiClient, entry: JobEntry, pool: PoolFacts | None
         requests=tuple(r for r in of_pod(spec) if r[0] != resource),
         selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
         tolerations=tuple(_tolerations(spec.get("tolerations") or ())),
+        affinity=affinity.required(spec),
     )
 
 

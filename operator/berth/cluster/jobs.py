@@ -14,6 +14,7 @@ from berth.cluster import records
 from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
+from berth.core.affinity import Terms
 from berth.core.model import Gang, Groups, Hindrance, Job, JobKey, Pod, Policy, Record, Toleration
 from berth.core.plan import Reason
 
@@ -26,6 +27,7 @@ class Replica:
     requests: Requests = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    affinity: Terms = ()
     hindrance: Hindrance | None = None
 
 
@@ -116,9 +118,12 @@ class JobEntry:
             requests=tuple(r for r in replica.requests if r[0] != "pods"),
             selector=replica.selector,
             tolerations=replica.tolerations,
+            affinity=replica.affinity,
         )
 
-    def to_view(self, classes: dict[str, int], default_priority: int, mounted: Mapping[int, int]) -> Job:
+    def to_view(
+        self, classes: dict[str, int], default_priority: int, mounted: Mapping[int, int] | None = None
+    ) -> Job:
         """The job as a cycle sees it. `mounted`: mask of the devices that ranks really have, where that is known."""
         spec, metadata = self.manifest.spec, self.manifest.metadata
         return Job(
@@ -133,7 +138,7 @@ class JobEntry:
             deleting=metadata.deletion_timestamp is not None,
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
-            pods=tuple(self._with_devices(own.pod, mounted) for own in self.pods.values()),
+            pods=tuple(self._with_devices(own.pod, mounted or {}) for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
             busy=self.busy,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from berth.core.affinity import Terms
+
 
 class JobKey(NamedTuple):
     """Namespace and name of a TrainingJob."""
@@ -92,6 +94,7 @@ class Demand:
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    affinity: Terms = ()
 
     def amount(self, resource: str) -> int:
         """How much one replica needs of a resource."""
@@ -123,6 +126,7 @@ class Gang:
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     groups: Groups | None = None
+    affinity: Terms = ()
 
     def demand(self, resource: str) -> Demand:
         """Spell out what a replica needs where a device is called `resource`."""
@@ -130,6 +134,7 @@ class Gang:
             requests=((resource, self.devices), ("pods", 1), *(r for r in self.requests if r[0] != resource)),
             selector=self.selector,
             tolerations=self.tolerations,
+            affinity=self.affinity,
         )
 
 

@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from berth.core import affinity
 from berth.core.explain import quantity
 from berth.core.layout import union
 from berth.core.model import Demand, Node, Taint, Toleration
@@ -39,6 +40,8 @@ def barrier(node: Node, demand: Demand) -> str | None:
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             return f"label {key} is not {value}"
+    if demand.affinity and not affinity.admits(demand.affinity, node.name, node.labels):
+        return f"node affinity: not {affinity.told(demand.affinity)}"
     taint = untolerated(node.taints, demand.tolerations)
     return f"taint {taint}" if taint else None
 
