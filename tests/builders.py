@@ -69,11 +69,13 @@ def a_pool(
     sizes: tuple[int, ...] | None = None,
     sizes_alone: tuple[int, ...] | None = None,
     problem: str | None = None,
+    defaults: str = "",
 ) -> Pool:
     """A pool over given nodes; `used` by node name."""
     tree, ordered = Tree.build(name, levels, nodes)
     taken = [dict((used or {}).get(n.name, {})) for n in ordered]
-    return Pool(name, resource, Ledger(tree, ordered, [*taken]), sizes=sizes, sizes_alone=sizes_alone, problem=problem)
+    ledger = Ledger(tree, ordered, [*taken])
+    return Pool(name, resource, ledger, sizes=sizes, sizes_alone=sizes_alone, problem=problem, defaults=defaults)
 
 
 _MARKS: dict[str, dict[str, Any]] = {

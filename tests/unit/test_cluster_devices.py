@@ -49,10 +49,10 @@ def a_status(*devices: int) -> Json:
     return status
 
 
-def foreign(mirror: Mirror, devices: int = 4, **annotations: str) -> None:
+def foreign(mirror: Mirror, annotations: dict[str, str]) -> None:
     """Somebody else's pod on n1."""
-    body = pod_object("other-1-0", node="n1", labels={}, spec={"nodeName": "n1", **npu_spec(devices)})
-    body["metadata"]["annotations"] = {key.replace("_", "/"): value for key, value in annotations.items()}
+    body = pod_object("other-1-0", node="n1", labels={}, spec={"nodeName": "n1", **npu_spec()})
+    body["metadata"]["annotations"] = annotations
     found = project.foreign_pod(body)
     assert found is not None
     mirror.put_foreign_pod(("other", "other-1-0"), found)
@@ -76,7 +76,7 @@ def test_what_is_mounted_counts_instead_of_what_was_chosen() -> None:
     """The plugin's answer comes some time after the pod, and says so of one replica."""
     mirror = a_mirror()
     mirror.put_job(a_job(devicesPerReplica=4, status=a_status(LOW, LOW)))
-    facts = {"node": "n1", "spec": {"nodeName": "n1", **npu_spec()}}
+    facts: Json = {"node": "n1", "spec": {"nodeName": "n1", **npu_spec()}}
     mirror.put_own_pod(("team", "train-1-0"), own_pod(version=2, **facts))
     assert held(mirror) == {"n1": LOW, "n2": LOW}
     answer = {"annotations": {REAL: "Ascend910-4,Ascend910-5,Ascend910-6,Ascend910-7"}}
@@ -118,7 +118,7 @@ def test_a_pod_whose_job_is_gone_keeps_its_devices() -> None:
 def test_a_foreign_pod_takes_the_devices_that_it_tells(annotations: dict[str, str], expected: int) -> None:
     """As the vendor's stack writes them on any pod."""
     mirror = a_mirror()
-    foreign(mirror, **annotations)
+    foreign(mirror, annotations)
     assert held(mirror) == {"n1": expected}
 
 

@@ -92,4 +92,4 @@ def test_a_misfit_is_told_by_the_rule_that_it_breaks(layout: Layout, size: int, 
 def test_layouts_that_say_the_same_are_one_key() -> None:
     """What is remembered by layout is remembered once for all pools of a make."""
     again = Layout(RINGS.devices, Choice(RINGS.choice), RINGS.groups, RINGS.within_group, (), RINGS.prefer_free)
-    assert {RINGS: 1} == {again: 1}
+    assert {again: 1} == {RINGS: 1}

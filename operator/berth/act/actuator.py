@@ -201,7 +201,7 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource)
+            replicas = Replicas(seen, record.attempt, pool.resource, pool.defaults)
             if seen.spec.replicas > 1:
                 await self._create_service(entry, service(seen, record.attempt))
             await _all(

@@ -8,11 +8,12 @@ readiness. A job of one replica needs no Service.
 import copy
 from typing import Any
 
-from berth.act import affinity
+from berth.act import affinity, defaults
 from berth.act.devices import Chosen
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
+from berth.api.pod_defaults import PodDefaults
 from berth.cluster.project import pod_name
 
 
@@ -57,12 +58,16 @@ class Replicas:
     """Makes the pods of one attempt; the template is copied and completed once.
 
     `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
+    `pool_defaults`: what the pool merges into its replicas.
 
     Raises TemplateError if the template contradicts the job.
     """
 
-    def __init__(self, job: TrainingJob, attempt: int, resource: str | None) -> None:
+    def __init__(
+        self, job: TrainingJob, attempt: int, resource: str | None, pool_defaults: PodDefaults | None = None
+    ) -> None:
         self._job = job
+        self._variables = defaults.variables(pool_defaults)
         self._attempt = attempt
         template = job.spec.template.manifest()
         self._metadata = template.get("metadata") or {}
@@ -73,6 +78,8 @@ class Replicas:
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
         if resource is not None:
             _give_devices(self._spec["containers"], resource, job.spec.devices_per_replica)
+        if pool_defaults is not None:
+            defaults.merge(self._spec, pool_defaults, resource)
 
     def pod(self, rank: int, node: str | None, chosen: Chosen | None = None) -> dict[str, Any]:
         """The pod of one rank, tied to its node; to none if `node` is None (only to try it).
@@ -85,7 +92,7 @@ class Replicas:
         spec["hostname"] = name
         if job.spec.replicas > 1:
             spec["subdomain"] = service_name(job.metadata.name, self._attempt)
-        environment = variables(self._rank(rank), job.spec.runtime)
+        environment = variables(self._rank(rank), job.spec.runtime) + self._variables
         for kind in ("initContainers", "containers"):
             for index, container in enumerate(spec.get(kind) or ()):
                 try:

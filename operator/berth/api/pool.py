@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 
 from berth.api.meta import Condition, ObjectMeta, check_reasons
 from berth.api.names import API_VERSION, POOL_KIND
+from berth.api.pod_defaults import PodDefaults
 from berth.api.rules import (
     LABEL,
     LABEL_KEY,
@@ -60,7 +61,9 @@ class Layout(Wire):
 
     groups: (
         Annotated[
-            tuple[Annotated[tuple[Annotated[int, Between(0, 63, _POSITION)], ...], Bounds(64, nonempty=_NO_GROUP)], ...],
+            tuple[
+                Annotated[tuple[Annotated[int, Between(0, 63, _POSITION)], ...], Bounds(64, nonempty=_NO_GROUP)], ...
+            ],
             Bounds(64, nonempty="must hold at least one group of devices; leave it out where all share one link"),
         ]
         | None
@@ -196,6 +199,9 @@ class AcceleratorPoolSpec(Wire):
     """Nodes of the pool. A node that two pools select belongs to the one that was created first."""
     topology: Annotated[tuple[Level, ...], Bounds(MOST_LEVELS), _UNIQUE] = ()
     """Levels of the network above the node, widest first. Empty: the network is flat."""
+    pod_defaults: PodDefaults | None = None
+    """What every replica gets that lands in the pool, so that jobs need not know its fabric. A job's own settings
+    win. A change counts from the next attempt of a job on."""
 
 
 class PoolCondition(StrEnum):

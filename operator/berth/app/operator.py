@@ -30,9 +30,7 @@ from berth.app.metrics import Metrics, StateCollector
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.server import Server
 from berth.app.settings import Settings
-from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
-from berth.cluster.pools import PoolFacts
 from berth.kube.client import ApiClient
 from berth.kube.config import Connection, load
 from berth.kube.errors import ApiError, NotFound
@@ -112,7 +110,6 @@ async def _operate(
     prober = Prober(
         client=client,
         mirror=mirror,
-        pool=lambda entry: _likely_pool(entry, mirror),
         again_seconds=settings.refused_seconds,
     )
     try:
@@ -217,13 +214,3 @@ async def _first(*waits: Any) -> None:
 def _last(parts: _Parts) -> Any:
     assert parts.loop is not None, "registered once the loop is there"
     return parts.loop.last
-
-
-def _likely_pool(entry: JobEntry, mirror: Mirror) -> PoolFacts | None:
-    """The pool whose resource a replica is tried with: the first that the job may run in, if any can be used."""
-    wanted = entry.manifest.spec.pools
-    for members in mirror.pools.members():
-        facts = members.facts
-        if facts.problem is None and (not wanted or facts.name in wanted):
-            return facts
-    return None

@@ -15,19 +15,24 @@ from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
 from berth.core.affinity import Terms
-from berth.core.model import Gang, Groups, Hindrance, Job, JobKey, Pod, Policy, Record, Toleration
+from berth.core.model import Gang, Groups, Hindrance, Job, JobKey, Pod, Policy, Record, Shape, Toleration
 from berth.core.plan import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A replica as the API server would make it, found by a dry run for one generation of the job."""
+    """A replica as the API server would make it, found by a dry run for one generation of the job.
+
+    `shapes`: the same for each set of defaults that a pool merges into it, by the name of the defaults; empty if none
+    has any.
+    """
 
     generation: int
     requests: Requests = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     affinity: Terms = ()
+    shapes: tuple[tuple[str, Shape], ...] = ()
     hindrance: Hindrance | None = None
 
 
@@ -114,16 +119,15 @@ class JobEntry:
             pools=tuple(spec.pools or ()),
             level=spec.topology.level if spec.topology else None,
             policy=Policy(spec.topology.policy) if spec.topology and spec.topology.level else Policy.PREFERRED,
-            groups=groups and Groups(groups.size, groups.level),
+            groups=Groups(groups.size, groups.level) if groups else None,
             requests=tuple(r for r in replica.requests if r[0] != "pods"),
             selector=replica.selector,
             tolerations=replica.tolerations,
             affinity=replica.affinity,
+            shapes=replica.shapes,
         )
 
-    def to_view(
-        self, classes: dict[str, int], default_priority: int, mounted: Mapping[int, int] | None = None
-    ) -> Job:
+    def to_view(self, classes: dict[str, int], default_priority: int, mounted: Mapping[int, int] | None = None) -> Job:
         """The job as a cycle sees it. `mounted`: mask of the devices that ranks really have, where that is known."""
         spec, metadata = self.manifest.spec, self.manifest.metadata
         return Job(

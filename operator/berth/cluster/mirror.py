@@ -137,8 +137,23 @@ class Mirror:
     def unprobed(self) -> Iterable[JobEntry]:
         """Jobs without devices of which nobody has tried yet whether the API server would take their pods."""
         for entry in self.jobs.values():
-            if not entry.probed and entry.believed.placement is None and entry.believed.outcome is None:
+            if entry.believed.placement is None and entry.believed.outcome is None and not self._probed(entry):
                 yield entry
+
+    def landings(self, entry: JobEntry) -> list[PoolFacts]:
+        """Usable pools that a job may run in, one for each set of defaults that they merge into replicas."""
+        wanted = entry.manifest.spec.pools
+        found: dict[str, PoolFacts] = {}
+        for facts in self.pools.usable():
+            if not wanted or facts.name in wanted:
+                found.setdefault(facts.defaults_id, facts)
+        return list(found.values())
+
+    def _probed(self, entry: JobEntry) -> bool:
+        if entry.replica is None or not entry.probed:
+            return False
+        known = {name for name, _ in entry.replica.shapes} or {""}
+        return all(facts.defaults_id in known for facts in self.landings(entry))
 
     # Sinks of the reflectors and of answers to writes
 
@@ -370,7 +385,8 @@ class Mirror:
         made = next((own.requests for own in pods), None)
         if made is not None and (entry.replica is None or all(name != resource for name, _ in made)):
             return made
-        return entry.gang().demand(resource).requests
+        facts = self.pools.facts(placement.pool)
+        return entry.gang().demand(resource, facts.defaults_id if facts else "").requests
 
     def _claim_pod(self, own: OwnPod) -> None:
         """Count a pod by itself unless its job's placement counts it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from berth.accel.hand_over import told
 from berth.accel.profile import HandOver
+from berth.api.pod_defaults import PodDefaults
 from berth.cluster.claims import Claim
 from berth.core.admission import Pool
 from berth.core.layout import UNKNOWN, Layout
@@ -50,7 +51,8 @@ class PoolFacts:
     """An AcceleratorPool, its profile resolved.
 
     `levels` widest first, each with the node labels that may carry its domain, in order of preference. `layout`: how
-    Berth chooses devices by id, None where the plugin does; `hand_over`: in which words ids stand on pods. `problem`:
+    Berth chooses devices by id, None where the plugin does; `hand_over`: in which words ids stand on pods.
+    `defaults`: what its replicas get; `defaults_id` is equal where they are equal, and empty without any. `problem`:
     why the pool cannot be used.
     """
 
@@ -65,7 +67,9 @@ class PoolFacts:
     sizes_alone: tuple[int, ...] | None = None
     sizes_in_gang: tuple[int, ...] | None = None
     layout: Layout | None = None
-    hand_over: HandOver = HandOver()
+    hand_over: HandOver = field(default_factory=HandOver)
+    defaults: PodDefaults | None = None
+    defaults_id: str = ""
     problem: tuple[str, str] | None = None
 
     @property
@@ -182,6 +186,7 @@ class Pools:
                 ledger=members.ledger.fork(),
                 sizes=facts.sizes_in_gang,
                 sizes_alone=facts.sizes_alone,
+                defaults=facts.defaults_id,
                 problem=facts.problem[1] if facts.problem else None,
             )
         return found
@@ -199,6 +204,11 @@ class Pools:
         """What is known of a pool."""
         members = self._members.get(name)
         return members.facts if members else None
+
+    def usable(self) -> list[PoolFacts]:
+        """Pools that can be used, by name."""
+        known = (self._members[name].facts for name in sorted(self._members))
+        return [facts for facts in known if facts.problem is None]
 
     def resource(self, name: str) -> str | None:
         """What a device of a pool is called, or was called last: gangs outlive their pool, or its profile's name."""

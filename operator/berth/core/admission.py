@@ -18,7 +18,8 @@ class Pool:
     """An AcceleratorPool as a cycle sees it.
 
     `sizes`: devices that a replica of a gang may ask for, `sizes_alone`: that an only replica may; None if any number.
-    `problem`: why nothing can be placed here, as a sentence.
+    `defaults`: name of what the pool merges into its replicas, empty if nothing. `problem`: why nothing can be placed
+    here, as a sentence.
     """
 
     name: str
@@ -27,6 +28,11 @@ class Pool:
     sizes: tuple[int, ...] | None = None
     sizes_alone: tuple[int, ...] | None = None
     problem: str | None = None
+    defaults: str = ""
+
+    def demand(self, gang: Gang) -> Demand:
+        """What one replica of a gang needs here."""
+        return gang.demand(self.resource, self.defaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
     for pool in candidates(gang, pools):
         if unsuitable(gang, pool) is not None:
             continue
-        demand = gang.demand(pool.resource)
+        demand = pool.demand(gang)
         index, widest = pool.ledger.index(demand), _widest(gang, pool)
         if gang.groups is None:
             fit = place(index, gang.replicas, widest)
@@ -101,6 +107,13 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
     """Why a pool can never hold this gang, whatever is free."""
     if pool.problem is not None:
         return Pending(Reason.POOL_NOT_READY, f"pool {pool.name} cannot be used: {pool.problem}")
+    shape = gang.shape(pool.defaults)
+    if shape is None:
+        text = f"a replica is being tried with the podDefaults of pool {pool.name}"
+        return Pending(Reason.VALIDATING, text)
+    if shape.refused is not None:
+        text = f"{'with the podDefaults of' if pool.defaults else 'in'} pool {pool.name}: {shape.refused}"
+        return Pending(Reason.TEMPLATE_REFUSED, text)
     sizes = pool.sizes if gang.replicas > 1 else pool.sizes_alone
     if sizes is not None and gang.devices not in sizes:
         legal = ", ".join(map(str, sizes))
@@ -138,6 +151,8 @@ _HOPE = (
     Reason.TOPOLOGY_BLOCKED,
     Reason.INSUFFICIENT_DEVICES,
     Reason.TOO_LARGE,
+    Reason.VALIDATING,
+    Reason.TEMPLATE_REFUSED,
     Reason.POOL_NOT_READY,
     Reason.UNKNOWN_LEVEL,
     Reason.SIZE_NOT_ALLOWED,
@@ -151,7 +166,7 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
     if never is not None:
         return never
     ledger, tree = pool.ledger, pool.ledger.tree
-    demand = gang.demand(pool.resource)
+    demand = pool.demand(gang)
     index, each = _units(gang, pool)
     wanted, slots = gang.replicas // each, ledger.index(demand).free[0][0]
     widest = _widest(gang, pool)
@@ -219,7 +234,7 @@ def nearest(gang: Gang, pools: dict[str, Pool]) -> tuple[str, ...]:
 
 def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
     """Free slots for a gang, or free groups where it has such and they matter; and how many slots one counts."""
-    index = pool.ledger.index(gang.demand(pool.resource))
+    index = pool.ledger.index(pool.demand(gang))
     level = pool.ledger.tree.level(gang.groups.level) if gang.groups else None
     if gang.groups is None or level is None or _widest(gang, pool) >= level:
         return index, 1

@@ -107,8 +107,8 @@ def _held(job: Job, now: int) -> Decision:
     differing = devices.differing(placement, pods)
     if len(differing) > placement.differing:
         record = replace(record, placement=replace(placement, pods_created=True, differing=len(differing)))
-        event = Event("OtherDevices", devices.told(placement, differing), warning=True)
-        return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=event)
+        warning = Event("OtherDevices", devices.told(placement, differing), warning=True)
+        return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=warning)
     event = None
     if record.started_at is None and up == len(ranks):
         record = replace(record, started_at=now)

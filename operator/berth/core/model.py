@@ -102,6 +102,20 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """A replica as it is where a pool's defaults are merged into it.
+
+    `refused`: the API server would not take such a pod; the sentence that it gave.
+    """
+
+    requests: tuple[tuple[str, int], ...] = ()
+    selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    affinity: Terms = ()
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Groups:
     """A gang's consecutive ranks, `size` at a time, each inside one domain of `level`."""
 
@@ -114,7 +128,8 @@ class Gang:
     """What a job asks for. Hashable: two jobs that ask for the same are refused for the same reason.
 
     `requests` is what a replica asks for besides its devices (CPU, memory, other extended resources). `pools` in order
-    of preference; empty: any pool that suits.
+    of preference; empty: any pool that suits. `shapes`: by the name of a pool's defaults, what a replica asks for where
+    they are merged into it, the empty name standing for pools without any; empty if no pool has defaults.
     """
 
     replicas: int
@@ -127,14 +142,22 @@ class Gang:
     tolerations: tuple[Toleration, ...] = ()
     groups: Groups | None = None
     affinity: Terms = ()
+    shapes: tuple[tuple[str, Shape], ...] = ()
 
-    def demand(self, resource: str) -> Demand:
-        """Spell out what a replica needs where a device is called `resource`."""
+    def shape(self, defaults: str) -> Shape | None:
+        """A replica where a pool has these defaults (empty: none); None if it has not been tried with them yet."""
+        if defaults or self.shapes:
+            return dict(self.shapes).get(defaults)
+        return Shape(self.requests, self.selector, self.tolerations, self.affinity)
+
+    def demand(self, resource: str, defaults: str = "") -> Demand:
+        """Spell out what a replica needs where a device is called `resource` and the pool has these defaults."""
+        shape: Shape | Gang = dict(self.shapes).get(defaults, self)
         return Demand(
-            requests=((resource, self.devices), ("pods", 1), *(r for r in self.requests if r[0] != resource)),
-            selector=self.selector,
-            tolerations=self.tolerations,
-            affinity=self.affinity,
+            requests=((resource, self.devices), ("pods", 1), *(r for r in shape.requests if r[0] != resource)),
+            selector=shape.selector,
+            tolerations=shape.tolerations,
+            affinity=shape.affinity,
         )
 
 

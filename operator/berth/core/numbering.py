@@ -1,4 +1,4 @@
-"""A pool whose devices are chosen by id: which of a node's are free, and what stands in the way where none can be chosen.
+"""Pools whose devices are chosen by id: which of a node's are free, and what stands in the way where none is.
 
 Where anything about a node's devices would be a guess (the node reports fewer than it has, or a pod holds some and does
 not say which), none of them is given to anybody new: a device that is given twice costs two training runs.

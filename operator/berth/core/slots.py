@@ -242,9 +242,7 @@ class Ledger:
         """
         if len(self._log) > 2 * len(self.nodes) + 1000:
             self._compact()
-        twin = Ledger(
-            self.tree, self.nodes.copy(), self.used.copy(), numbering=self.numbering, held=self.held.copy()
-        )
+        twin = Ledger(self.tree, self.nodes.copy(), self.used.copy(), numbering=self.numbering, held=self.held.copy())
         twin._log = self._log.copy()
         for index in self._indexes.values():
             index.shared = True
@@ -276,9 +274,7 @@ class Ledger:
                 index = self._base.index(demand)
                 index.shared = True
             elif index is None:
-                index = SlotIndex(
-                    self.tree, demand, self.nodes, self.used, held=self.held, numbering=self.numbering
-                )
+                index = SlotIndex(self.tree, demand, self.nodes, self.used, held=self.held, numbering=self.numbering)
                 index.seen = len(self._log)
             self._indexes[demand] = index
         if index.seen < len(self._log):
