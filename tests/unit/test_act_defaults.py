@@ -1,5 +1,6 @@
 """What a pool merges into the replicas that land in it, and how a job that may land in several is counted."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from berth.api.pod_defaults import PodDefaults
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
 from berth.core.admission import find, refusal
-from berth.core.model import Gang, Mode, Shape
+from berth.core.model import Gang, Mode, Node, Shape
 from berth.core.plan import Reason
 from tests.builders import a_pool, by_name, node
 from tests.unit.small_cluster import SmallCluster
@@ -35,6 +36,11 @@ def spec_of(*containers: Json, defaults: PodDefaults = EVERYTHING, **spec: Any) 
     job = a_job(template=a_template(*containers, **spec))
     found: Json = Replicas(job, 1, GPU, defaults).pod(0, "n1")["spec"]
     return found
+
+
+def with_rdma(amount: int) -> Node:
+    plain = node("n1")
+    return replace(plain, allocatable={**plain.allocatable, RDMA: amount})
 
 
 def env(container: Json) -> dict[str, str]:
@@ -168,7 +174,7 @@ def test_a_gang_is_counted_by_what_it_is_in_each_pool() -> None:
     shapes = (("", Shape()), ("1234", Shape(requests=((RDMA, 8),))))
     gang = Gang(1, 8, shapes=shapes)
     plain = a_pool("a-plain", (), [node("n0")])
-    fabric = a_pool("fabric", (), [node("n1", **{RDMA: 4})], defaults="1234")
+    fabric = a_pool("fabric", (), [with_rdma(4)], defaults="1234")
     berth = find(gang, by_name(fabric, plain))
     assert berth is not None
     assert berth.pool.name == "a-plain"

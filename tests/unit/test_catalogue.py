@@ -9,6 +9,7 @@ from berth.accel.profile import HandOverHook, Profile, normalised
 from berth.accel.resolve import AcceleratorError, resolve
 from berth.api.pool import AcceleratorPoolSpec
 from berth.core.layout import Choice, Layout
+from berth.core.spares import Spares
 
 
 @pytest.fixture(scope="module")
@@ -385,6 +386,16 @@ def test_a_layout_can_be_written_out(catalogue: Catalogue) -> None:
     assert resolve(pool(profile="ascend-910a-8", accelerator={"layout": layout}), catalogue).layout == written
 
 
+def test_spares_are_kept_only_where_a_pool_asks_for_them(catalogue: Catalogue) -> None:
+    """A pool that names no number gets the one that is customary for its make's domain of that level."""
+    network = {"topology": [{"level": "superpod", "nodeLabels": ["a/b"]}], "profile": "ascend-910c-superpod"}
+    assert resolve(pool(**network), catalogue).spares is None
+    found = resolve(pool(**network, spares={"level": "superpod"}), catalogue).spares
+    assert found == Spares("superpod", 2, ASCEND)
+    found = resolve(pool(**network, spares={"level": "superpod", "nodes": 5}), catalogue).spares
+    assert found == Spares("superpod", 5, ASCEND)
+
+
 def test_where_the_plugin_chooses_there_is_no_layout(catalogue: Catalogue) -> None:
     """By profile, or because the resource's name is that of another software stack."""
     assert resolve(pool(profile="nvidia-h800"), catalogue).layout is None
@@ -396,6 +407,11 @@ def test_where_the_plugin_chooses_there_is_no_layout(catalogue: Catalogue) -> No
 @pytest.mark.parametrize(
     ("spec", "reason", "says"),
     [
+        (
+            {"profile": "nvidia-h800", "spares": {"level": "spine"}},
+            "InvalidAccelerator",
+            "spec.spares.nodes: the profile advises none for level spine; write how many nodes to keep free under each",
+        ),
         (
             {"accelerator": {"resourceName": "a.b/c", "layout": {"groups": [[0, 1], [1, 2]], "allowedSizes": [1]}}},
             "InvalidAccelerator",

@@ -7,6 +7,7 @@ from berth.accel.profile import HandOver, Profile, RuntimeFacts
 from berth.api.pool import AcceleratorOverride, AcceleratorPoolSpec
 from berth.api.pool import Layout as WrittenLayout
 from berth.core.layout import Choice, Layout
+from berth.core.spares import Spares
 
 
 class AcceleratorError(Exception):
@@ -22,9 +23,8 @@ class Accelerator:
     """The device of one pool, and how it may be asked for.
 
     `sizes_alone` and `sizes_in_gang` are the numbers of devices that a replica may ask for, as the only one of its job
-    or as one of several; None: any number that a node has. `groups` are positions in the node that share the fast
-    link; empty: all do. `within_group` sizes must not cross a group, `paired` ones are two halves on matching
-    positions of two groups.
+    or as one of several; None: any number that a node has. `layout`: how Berth chooses the devices of a replica; None
+    where the node's plugin does. `spares`: nodes that the pool keeps free.
     """
 
     profile: str | None
@@ -37,6 +37,7 @@ class Accelerator:
     sizes_in_gang: tuple[int, ...] | None = None
     layout: Layout | None = None
     hand_over: HandOver = field(default_factory=HandOver)
+    spares: Spares | None = None
     runtimes: tuple[RuntimeFacts, ...] = ()
 
     def sizes(self, replicas: int) -> tuple[int, ...] | None:
@@ -48,7 +49,7 @@ def resolve(spec: AcceleratorPoolSpec, catalogue: Catalogue) -> Accelerator:
     """Say what a pool's devices are; AcceleratorError if its profile is unknown or its fields contradict it."""
     override = spec.accelerator or AcceleratorOverride()
     if spec.profile is None:
-        return _written_out(override)
+        return _written_out(spec, override)
     try:
         entry = catalogue.entry(spec.profile)
     except UnknownProfileError as error:
@@ -68,11 +69,28 @@ def resolve(spec: AcceleratorPoolSpec, catalogue: Catalogue) -> Accelerator:
         sizes_in_gang=sizes or profile.sizes.gang,
         layout=_written_layout(written) if written else _layout(entry, resource),
         hand_over=entry.make.hand_over,
+        spares=_spares(spec, resource, entry),
         runtimes=entry.make.runtimes,
     )
 
 
-def _written_out(override: AcceleratorOverride) -> Accelerator:
+def _spares(spec: AcceleratorPoolSpec, resource: str, entry: Entry | None) -> Spares | None:
+    """The spares that a pool keeps; their number is the profile's custom where the pool names none."""
+    if spec.spares is None:
+        return None
+    level = spec.spares.level
+    advised = {domain.level: domain.spares for domain in entry.profile.domains} if entry else {}
+    nodes = spec.spares.nodes or advised.get(level)
+    if not nodes:
+        raise AcceleratorError(
+            "InvalidAccelerator",
+            f"spec.spares.nodes: the profile advises none for level {level}; write how many nodes to keep free under "
+            f"each {level}",
+        )
+    return Spares(level, nodes, resource)
+
+
+def _written_out(spec: AcceleratorPoolSpec, override: AcceleratorOverride) -> Accelerator:
     if override.resource_name is None:
         raise AcceleratorError(
             "InvalidAccelerator",
@@ -87,6 +105,7 @@ def _written_out(override: AcceleratorOverride) -> Accelerator:
         sizes_alone=_sizes(override),
         sizes_in_gang=_sizes(override),
         layout=_written_layout(override.layout) if override.layout and override.layout.groups else None,
+        spares=_spares(spec, override.resource_name, None),
     )
 
 

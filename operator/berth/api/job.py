@@ -81,9 +81,7 @@ class JobTopology(Wire):
 
 _WHOLE_GROUPS = Rule(
     "!has(self.topology) || !has(self.topology.groups) || self.replicas % self.topology.groups.size == 0",
-    "must divide spec.replicas, so that every group is whole",
-    "string(self.topology.groups.size) + ' does not divide spec.replicas (' + string(self.replicas) + '): every group "
-    "must be whole'",
+    "must divide spec.replicas, so that every group is whole: change one of the two",
     path=".topology.groups.size",
 )
 

@@ -19,8 +19,14 @@ _CAPABILITY = Matches(
 _VARIABLE = Matches(
     "[A-Za-z_][A-Za-z0-9_]{0,126}", 127, "must be the name of a variable: letters, digits and '_', no digit first"
 )
-_KEY = Matches("[A-Za-z0-9]([-A-Za-z0-9_./]{0,315}[A-Za-z0-9])?", 317, "must be the key of a taint")
-_VALUE = Matches("([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?", 63, "must be the value of a taint")
+_KEY = Matches(
+    "[A-Za-z0-9]([-A-Za-z0-9_./]{0,315}[A-Za-z0-9])?", 317, "must be the key of a taint, such as nvidia.com/gpu"
+)
+_VALUE = Matches(
+    "([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+    63,
+    "must be the value of a taint: at most 63 of A-Z, a-z, 0-9, '-', '_' and '.'",
+)
 _EFFECT = Rule(
     "self in ['NoSchedule', 'PreferNoSchedule', 'NoExecute']",
     "must be NoSchedule, PreferNoSchedule or NoExecute; leave it out for all",

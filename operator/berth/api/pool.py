@@ -49,7 +49,7 @@ _POSITION = "the position of a device in its node"
 _NO_GROUP = "must hold at least one device; remove the empty group"
 _GROUPED = Rule(
     "has(self.groups) || !has(self.withinGroup)",
-    "needs groups beside it: sizes that must not cross a group, of which groups?",
+    "is about groups, and there are none: write groups out, too, or leave it out",
     path=".withinGroup",
 )
 
@@ -185,10 +185,27 @@ _KNOWN = Rule(
 )
 
 
+class PoolSpares(Wire):
+    """Nodes that are kept free under every domain of a level: where it costs the least contiguity."""
+
+    level: LabelName
+    """Level of `spec.topology`, such as `spine`."""
+    nodes: Annotated[int, Between(1, 1000, "nodes kept free under every domain of the level")] | None = None
+    """How many under each of its domains. Absent: as many as the profile's maker advises for that level."""
+
+
+_SPARED = Rule(
+    "!has(self.spares) || (has(self.topology) && self.topology.exists(one, one.level == self.spares.level))",
+    "must be a level of spec.topology",
+    quoted("self.spares.level", "must be a level of spec.topology"),
+    path=".spares.level",
+)
+
+
 class AcceleratorPoolSpec(Wire):
     """Which nodes, which device, which network."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_KNOWN))
+    model_config = ConfigDict(json_schema_extra=rules(_KNOWN, _SPARED))
 
     profile: LabelName | None = None
     """Entry of the catalogue that ships with Berth, such as `nvidia-h800`. It may be left out where
@@ -199,6 +216,8 @@ class AcceleratorPoolSpec(Wire):
     """Nodes of the pool. A node that two pools select belongs to the one that was created first."""
     topology: Annotated[tuple[Level, ...], Bounds(MOST_LEVELS), _UNIQUE] = ()
     """Levels of the network above the node, widest first. Empty: the network is flat."""
+    spares: PoolSpares | None = None
+    """Nodes that new gangs do not get, so that a failed node can be replaced nearby. Absent: none."""
     pod_defaults: PodDefaults | None = None
     """What every replica gets that lands in the pool, so that jobs need not know its fabric. A job's own settings
     win. A change counts from the next attempt of a job on."""

@@ -35,6 +35,7 @@ def facts(pool: AcceleratorPool, catalogue: Catalogue) -> PoolFacts:
         hand_over=accelerator.hand_over if accelerator else HandOver(),
         defaults=pool.spec.pod_defaults,
         defaults_id=_id(pool.spec.pod_defaults),
+        spares=accelerator.spares if accelerator else None,
         problem=problem,
     )
 

@@ -18,6 +18,7 @@ from berth.core.layout import UNKNOWN, Layout
 from berth.core.model import Node
 from berth.core.numbering import Numbering
 from berth.core.slots import Ledger
+from berth.core.spares import Keeper, Spares
 from berth.core.topology import Tree
 
 _MOST_INDEXES = 200
@@ -70,6 +71,7 @@ class PoolFacts:
     hand_over: HandOver = field(default_factory=HandOver)
     defaults: PodDefaults | None = None
     defaults_id: str = ""
+    spares: Spares | None = None
     problem: tuple[str, str] | None = None
 
     @property
@@ -103,6 +105,8 @@ class Members:
     overlapping: dict[str, str] = field(default_factory=dict)
     """Nodes that this pool selects, too, and the pool that has them."""
     ledger: Ledger | None = None
+    keeper: Keeper | None = None
+    """Marks the spares of the ledger; None if the pool keeps none."""
 
 
 class Pools:
@@ -180,6 +184,8 @@ class Pools:
             assert members.ledger is not None, "settled pools have a ledger"
             facts = members.facts
             members.ledger.trim(_MOST_INDEXES)
+            if members.keeper is not None:
+                members.keeper.keep(members.ledger)
             found[name] = Pool(
                 name=name,
                 resource=facts.resource,
@@ -236,6 +242,7 @@ class Pools:
                     numbering=numbering,
                     held=[self._held(node.name, members.facts) for node in nodes] if numbering else None,
                 )
+                members.keeper = Keeper(members.facts.spares) if members.facts.spares else None
                 self._dirty -= members.nodes.keys()
         for name in self._dirty:
             self._refresh(name)

@@ -75,7 +75,8 @@ class Toleration:
 class Node:
     """A node of a pool as it stands, without what is taken on it.
 
-    `path` names its domain at each level of the pool, widest first, the node itself left out.
+    `path` names its domain at each level of the pool, widest first, the node itself left out. `spare`: it is kept free
+    for replacing a failed one.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Node:
     taints: tuple[Taint, ...] = ()
     ready: bool = True
     cordoned: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

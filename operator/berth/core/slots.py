@@ -37,6 +37,8 @@ def barrier(node: Node, demand: Demand) -> str | None:
         return "not ready"
     if node.cordoned:
         return "cordoned"
+    if node.spare:
+        return "kept free as a spare"
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             return f"label {key} is not {value}"
@@ -247,13 +249,19 @@ class Ledger:
         for index in self._indexes.values():
             index.shared = True
         twin._indexes = self._indexes.copy()
-        twin._base, twin._base_mark = self, self._mark
+        twin._base, twin._base_mark = self, self.mark
         return twin
 
     @property
-    def _mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int]:
         """Where this ledger stands: equal marks, equal contents."""
         return self._compactions, len(self._log)
+
+    def changed_since(self, mark: tuple[int, int] | None) -> list[int] | None:
+        """Positions of the nodes that changed since the ledger stood at that mark; None if that is not known."""
+        if mark is None or mark[0] != self._compactions:
+            return None
+        return list(dict.fromkeys(self._log[mark[1] :]))
 
     def _compact(self) -> None:
         """Bring every index up to date and forget the log."""
@@ -270,7 +278,7 @@ class Ledger:
         """Current slot counts for a demand. Valid until the next change of this ledger."""
         index = self._indexes.get(demand)
         if index is None or index.shared:
-            if self._base is not None and self._base._mark == self._base_mark:
+            if self._base is not None and self._base.mark == self._base_mark:
                 index = self._base.index(demand)
                 index.shared = True
             elif index is None:
@@ -330,7 +338,7 @@ class Ledger:
         `whole`: those that would have none if nothing were taken. Kept until the ledger changes; not to be changed.
         """
         mark, found = self._barriers.get((demand, whole), (None, Counter[str]()))
-        if mark != self._mark:
+        if mark != self.mark:
             found = Counter[str]()
             for position, node in enumerate(self.nodes):
                 used, held = ({}, 0) if whole else (self.used[position], self._held(position))
@@ -339,5 +347,5 @@ class Ledger:
                     why = self.numbering.disorder(node, used, held, demand)
                 if why:
                     found[why] += 1
-            self._barriers[demand, whole] = (self._mark, found)
+            self._barriers[demand, whole] = (self.mark, found)
         return found
