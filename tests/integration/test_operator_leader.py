@@ -79,7 +79,8 @@ def pair(own_plane: ControlPlane, tmp_path: Path) -> Iterator[Pair]:
 @pytest.fixture
 def corner(own_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """Four nodes, a pool and a namespace."""
-    api, made = own_plane.api, []
+    api = own_plane.api
+    made: list[str] = []
 
     def add(manifests: Any) -> list[str]:
         wanted = list(manifests)
