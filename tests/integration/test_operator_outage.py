@@ -1,6 +1,7 @@
 """The API server refuses, then is away for a minute, while jobs come and go: nothing is lost, work goes on at once."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,7 +28,10 @@ def submit_slowly(scene: Scene, seconds: float) -> None:
 
 
 def test_a_minute_without_the_api_server_under_load_loses_nothing(
-    scene: Scene, operator: OperatorProcess, proxy: FaultProxy
+    scene: Scene,
+    operator: OperatorProcess,
+    proxy: FaultProxy,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """For 8 s every other answer is 429 or 503, then every connection breaks for a minute; users go on all the time.
 
@@ -37,7 +41,7 @@ def test_a_minute_without_the_api_server_under_load_loses_nothing(
     everything = calls()
     with ThreadPoolExecutor(1) as threads:
         users = threads.submit(submit_slowly, scene, 60.0)
-        until(lambda: scene.pods(), "the first pods", timeout_s=15)
+        until(scene.pods, "the first pods", timeout_s=15)
         with (
             proxy.refuse(calls(write=True), status=429, retry_after=1),
             proxy.refuse(calls(verb={"get", "list", "watch"}), status=503),
@@ -63,7 +67,7 @@ def test_a_minute_without_the_api_server_under_load_loses_nothing(
         timeout_s=90,
         poll_s=0.5,
     )
-    print(f"first write {resumed:.1f} s after the API server came back")
+    record_property("seconds to the first write after the return", round(resumed, 1))
     assert resumed <= RESUMED_S
     assert len(scene.jobs()) == GANGS
     assert {job["status"]["attempt"] for job in scene.jobs().values()} == {1}

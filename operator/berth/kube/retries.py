@@ -15,7 +15,6 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from berth.kube.errors import Transient, Unavailable, Unreachable
 
-
 AWAY_MOST = 3.0
 """Longest wait, in seconds, while the server is away: one that cannot answer is not spared by waiting longer."""
 
