@@ -34,7 +34,7 @@ EVERYTHING = PodDefaults.model_validate(
 
 def spec_of(*containers: Json, defaults: PodDefaults = EVERYTHING, **spec: Any) -> Json:
     job = a_job(template=a_template(*containers, **spec))
-    found: Json = Replicas(job, 1, GPU, defaults).pod(0, "n1")["spec"]
+    found: Json = Replicas(job, 1, GPU, pool_defaults=defaults).pod(0, "n1")["spec"]
     return found
 
 
@@ -110,7 +110,7 @@ def test_a_job_is_not_changed_by_what_is_merged_into_its_replicas() -> None:
     """The next attempt may land elsewhere."""
     job = a_job(template=a_template({**TRAINER, "securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}))
     before = job.model_copy(deep=True)
-    Replicas(job, 1, GPU, EVERYTHING).pod(0, "n1")
+    Replicas(job, 1, GPU, pool_defaults=EVERYTHING).pod(0, "n1")
     assert job == before
     assert Replicas(job, 1, GPU).pod(0, "n1")["spec"] == Replicas(before, 1, GPU).pod(0, "n1")["spec"]
 
@@ -202,3 +202,27 @@ def test_a_pool_in_which_a_replica_cannot_be_is_told(
     assert find(gang, fabric) is None
     told = refusal(gang, fabric)
     assert (told.reason, told.message) == (reason, says)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (None, ["h800"]),
+        (["h800"], ["h800"]),
+        (["gone", "h800"], ["h800"]),
+        (["npu"], ["npu"]),
+        (["npu", "fabric"], ["fabric", "npu"]),
+        (["broken"], []),
+        (["gone"], []),
+    ],
+)
+def test_a_replica_is_tried_in_pools_that_the_job_may_run_in(wanted: list[str] | None, expected: list[str]) -> None:
+    """Those that can be used: they say what a device is called, and what they merge into it. Equal ones once."""
+    mirror = Mirror()
+    mirror.put_pool(pool_facts("broken", resource="", problem=("UnknownProfile", "there is none")))
+    mirror.put_pool(pool_facts("npu", resource="example.com/npu"))
+    mirror.put_pool(PLAIN)
+    if wanted is not None:
+        mirror.put_pool(FABRIC)
+    spec: dict[str, Any] = {} if wanted is None else {"pools": wanted}
+    assert [facts.name for facts in mirror.landings(JobEntry.of(a_job(**spec)))] == expected

@@ -58,17 +58,23 @@ class Replicas:
     """Makes the pods of one attempt; the template is copied and completed once.
 
     `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
-    `pool_defaults`: what the pool merges into its replicas.
+    `epoch` is the term of the leader that makes them. `pool_defaults`: what the pool merges into its replicas.
 
     Raises TemplateError if the template contradicts the job.
     """
 
     def __init__(
-        self, job: TrainingJob, attempt: int, resource: str | None, pool_defaults: PodDefaults | None = None
+        self,
+        job: TrainingJob,
+        attempt: int,
+        resource: str | None,
+        epoch: int = 0,
+        pool_defaults: PodDefaults | None = None,
     ) -> None:
         self._job = job
         self._variables = defaults.variables(pool_defaults)
         self._attempt = attempt
+        self._epoch = epoch
         template = job.spec.template.manifest()
         self._metadata = template.get("metadata") or {}
         self._spec: dict[str, Any] = template["spec"]
@@ -114,6 +120,7 @@ class Replicas:
                     **(self._metadata.get("labels") or {}),
                     **labels(job, self._attempt),
                     names.LABEL_REPLICA: str(rank),
+                    names.LABEL_EPOCH: str(self._epoch),
                 },
                 "annotations": annotations,
                 "ownerReferences": [_owner(job)],

@@ -24,6 +24,9 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_REPLICA = f"{GROUP}/replica"
 """On pods: the rank of the replica, counted from 0 in network order."""
 
+LABEL_EPOCH = f"{GROUP}/epoch"
+"""On pods: the term of the leader that made them, by which the policy `berth-fence` refuses those of a former one."""
+
 ANNOTATION_DEVICES = f"{GROUP}/devices"
 """On pods, where Berth chose their devices: the positions of these in the node, `0,1,2,3`, whatever the make."""
 

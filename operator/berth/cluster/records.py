@@ -96,6 +96,7 @@ def _wire_placement(placement: Placement) -> dict[str, Any]:
         "generation": placement.generation,
         "admitted_at": placement.admitted_at,
         "pods_created": placement.pods_created,
+        "epoch": placement.epoch,
     }
 
 
@@ -131,6 +132,7 @@ def _placement(status: JobStatus) -> Placement | None:
         pods_created=wire.pods_created,
         devices=unfold_devices(wire.devices or ""),
         differing=wire.devices_differ or 0,
+        epoch=wire.epoch,
     )
 
 

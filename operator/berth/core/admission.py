@@ -51,7 +51,7 @@ class Berth:
         chosen = (ledger.choose(position, demand, replicas) for position, replicas in fit.counts)
         return cls(pool, demand, fit, tuple(mask for masks in chosen for mask in masks))
 
-    def placement(self, generation: int, now: int) -> Placement:
+    def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
         tree = self.pool.ledger.tree
         fit = self.fit
@@ -67,6 +67,7 @@ class Berth:
             generation=generation,
             admitted_at=now,
             devices=self.devices,
+            epoch=epoch,
         )
 
     def take(self) -> None:

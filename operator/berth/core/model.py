@@ -168,10 +168,10 @@ class Placement:
     """Where the gang of one attempt sits: node names in rank order, and how wide that is.
 
     `spans` counts the distinct domains per level, widest first, the node level last. `generation` is the job's
-    generation that this attempt was planned from. `pods_created` turns true once every pod of the attempt was seen:
-    from then on a missing pod is a lost one, before it is one still to be made. `devices`: by rank, the mask of the
-    devices that the replica gets of its node; empty where the node's plugin chooses them. `differing`: replicas of
-    which the plugin said that they got others.
+    generation that this attempt was planned from, `epoch` the term of the leader that decided. `pods_created` turns
+    true once every pod of the attempt was seen: from then on a missing pod is a lost one, before it is one still to be
+    made. `devices`: by rank, the mask of the devices that the replica gets of its node; empty where the node's plugin
+    chooses them. `differing`: replicas of which the plugin said that they got others.
     """
 
     pool: str
@@ -182,6 +182,7 @@ class Placement:
     generation: int
     admitted_at: int
     pods_created: bool = False
+    epoch: int = 0
     devices: tuple[int, ...] = ()
     differing: int = 0
 
