@@ -1,8 +1,11 @@
 """Bugs of layouts, as they happen: a link forgotten, the wrong group preferred, a division where a rule is needed."""
 
+from collections import Counter
 from dataclasses import replace
 
 from berth.core.layout import Layout, fits, pick
+from berth.core.model import Demand
+from berth.core.slots import Ledger
 from tests.properties.laying import Layouts
 
 
@@ -45,3 +48,28 @@ wants_one_more = Layouts(pick=_wants_one_more)
 never_crosses = Layouts(pick=_never_crosses)
 divides = Layouts(fits=lambda _, free, size: free.bit_count() // size)
 stops_after_one = Layouts(fits=lambda layout, free, size: min(1, fits(layout, free, size)))
+
+
+class TakesByCount(Ledger):
+    """Counts what it gives and forgets which devices it gave."""
+
+    def take(self, position: int, demand: Demand, replicas: int) -> None:
+        held = self.held[position]
+        super().take(position, demand, replicas)
+        self.set_used(position, self.used[position], held)
+
+
+class ForksShareDevices(Ledger):
+    """Copies what is counted, but not which devices are taken."""
+
+    def fork(self) -> Ledger:
+        twin = super().fork()
+        twin.held = self.held
+        return twin
+
+
+class TrustsCountsAlone(Ledger):
+    """Does not look at devices when it says why a node has no slot."""
+
+    def barriers(self, demand: Demand, *, whole: bool = False) -> Counter[str]:
+        return Ledger(self.tree, self.nodes, self.used).barriers(demand, whole=whole)

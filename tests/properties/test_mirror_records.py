@@ -123,6 +123,19 @@ def test_a_status_that_went_over_the_wire_is_the_same_status(pair: tuple[Record,
     assert status == again
 
 
+def test_the_devices_of_5000_replicas_on_ragged_nodes_stay_small() -> None:
+    """The worst that can be: every node half taken in a pattern of its own, and every other node left out."""
+    draw = random.Random(7)
+    nodes = tuple(f"ascend-{2 * rank:05d}" for rank in range(5000))
+    devices = tuple(sum(1 << device for device in draw.sample(range(16), 8)) for _ in nodes)
+    spans = widest_first({"superpod": 120, "rack": 600, "node": 5000})
+    placement = Placement("a", "a", "a", spans, nodes, 1, 10**9, pods_created=True, devices=devices)
+    record = Record(attempt=1, placement=placement, started_at=10**9)
+    status = records.write(record, _report(record), generation=1, priority=0, before=None, now=10**9)
+    assert len(json.dumps(status.wire())) < 64 * 1024
+    assert record == records.read(through_the_wire(record, _report(record)))
+
+
 def _consecutive(_: random.Random, rank: int) -> str:
     return f"h800-{rank:05d}"
 

@@ -57,6 +57,12 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "something is chosen wherever anything is legal": [layouts.wants_one_more, layouts.never_crosses],
         "as many fit as can be given one after the other": [layouts.divides, layouts.stops_after_one],
     },
+    "numbering": {
+        "no device is chosen twice": [layouts.TakesByCount],
+        "as many slots are counted as free devices hold": [layouts.TakesByCount, places.TakesWithoutLog],
+        "forks do not see which devices each other takes": [layouts.ForksShareDevices],
+        "every node without a slot is told with why": [layouts.TrustsCountsAlone],
+    },
     "looking up": {
         "counts add up to those of every path": [places.CountsClosedNodes],
         "the least room that is enough is found": [places.AsksForMore],

@@ -149,13 +149,14 @@ def test_annotations_that_list_no_devices_are_not_kept(value: str) -> None:
         ((), ""),
         ((LOW, LOW, HIGH), "0-3*2,4-7"),
         ((0b1001101,), "0+2-3+6"),
-        ((0x5555,), "x5555"),
+        ((0x5555,), "0+2+4+6+8+10+12+14"),
+        ((0x5555, 3) * 2000, ",".join(["x5555,x3"] * 2000)),
         ((0xFFFF,) * 5000, "0-15*5000"),
         ((2**64 - 1, 1 << 63), "0-63,63"),
     ],
 )
 def test_devices_by_rank_are_one_short_line(masks: tuple[int, ...], expected: str) -> None:
-    """Runs of equal replicas are counted; what is too ragged is written as a mask."""
+    """Runs of equal replicas are counted; where the line would be long, what is ragged is written as a mask."""
     assert expected == fold_devices(masks)
     assert masks == unfold_devices(expected)
 

@@ -5,26 +5,25 @@ One item for each rank, in order; equal neighbours are counted, not repeated.
     list  = item *( "," item )
     item  = ( ranges / hex ) [ "*" times ]
     ranges = range *( "+" range )               `0-3`, `5`, `0-3+6`
-    hex   = "x" mask                            bit i is device i; where ranges would be longer than 12 characters
+    hex   = "x" mask                            bit i is device i
 
-The second form keeps the worst case small: a gang of 5,000 replicas on fragmented nodes of 16 devices takes 30 KiB.
+People read ranges. Masks keep the worst case small: they stand for ragged sets where the whole line would otherwise be
+longer than 4,096 characters, so 5,000 replicas on ragged nodes of 16 devices take 30 KiB.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
-_LONGEST = 12
+_LONGEST = 4096
 _ITEM = re.compile(r"(?:x([0-9a-f]{1,16})|([0-9]+(?:-[0-9]+)?(?:\+[0-9]+(?:-[0-9]+)?)*))(?:\*([0-9]+))?")
 
 
 def fold_devices(masks: Sequence[int]) -> str:
     """Write the devices of every rank, given as masks, as one line."""
-    items = []
-    for mask, run in groupby(masks):
-        times = len(list(run))
-        items.append(_item(mask) if times == 1 else f"{_item(mask)}*{times}")
-    return ",".join(items)
+    runs = [(mask, len(list(run))) for mask, run in groupby(masks)]
+    line = _line(runs, device_list)
+    return line if len(line) <= _LONGEST else _line(runs, _shorter)
 
 
 def unfold_devices(text: str) -> tuple[int, ...]:
@@ -52,9 +51,12 @@ def device_list(mask: int) -> str:
     return "+".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
 
 
-def _item(mask: int) -> str:
-    ranges = device_list(mask)
-    return ranges if 0 < len(ranges) <= _LONGEST else f"x{mask:x}"
+def _line(runs: list[tuple[int, int]], item: Callable[[int], str]) -> str:
+    return ",".join(item(mask) if times == 1 else f"{item(mask)}*{times}" for mask, times in runs)
+
+
+def _shorter(mask: int) -> str:
+    return min(device_list(mask), f"x{mask:x}", key=len)
 
 
 def _mask(part: str) -> int:

@@ -248,6 +248,8 @@ class NodeCounts(Report):
     """Nodes that belong to the pool."""
     ready: Count
     """Nodes of these that take new pods: ready and not cordoned."""
+    spare: Count | None = None
+    """Nodes of these that are kept from new gangs now, as `spec.spares` says. Absent: the pool keeps none."""
 
 
 class DeviceCounts(Report):
@@ -256,7 +258,7 @@ class DeviceCounts(Report):
     total: Count
     """Devices of the pool's nodes."""
     free: Count
-    """Devices that a replica could get."""
+    """Devices that a replica could get, those of spares included."""
     used: Count
     """Devices that jobs, or pods which are not Berth's, hold."""
     unavailable: Count

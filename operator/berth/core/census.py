@@ -22,11 +22,13 @@ class LevelCensus:
 class Census:
     """Counts of one pool. Devices: `total` = `free` + `used` + `unavailable`.
 
-    Unavailable are free devices on nodes that are cordoned or not ready.
+    Unavailable are free devices on nodes that are cordoned or not ready. Devices of the nodes that are kept as spares
+    are free.
     """
 
     nodes: int
     nodes_ready: int
+    nodes_spare: int
     total: int
     free: int
     used: int
@@ -37,13 +39,14 @@ class Census:
 def census(pool: Pool) -> Census:
     """Count a pool."""
     ledger = pool.ledger
-    total = free = used = unavailable = ready = 0
+    total = free = used = unavailable = ready = spare = 0
     whole = max((node.allocatable.get(pool.resource, 0) for node in ledger.nodes), default=0)
     for node, taken in zip(ledger.nodes, ledger.used, strict=True):
         devices = node.allocatable.get(pool.resource, 0)
         held = min(devices, taken.get(pool.resource, 0))
         open_ = _open(node)
         ready += open_
+        spare += node.spare
         total += devices
         used += held
         free += devices - held if open_ else 0
@@ -54,7 +57,7 @@ def census(pool: Pool) -> Census:
         LevelCensus(tree.levels[level], len(tree.domains[level]), index.most(level)[0] * whole if index else 0)
         for level in range(1, len(tree.levels))
     )
-    return Census(len(ledger.nodes), ready, total, free, used, unavailable, levels)
+    return Census(len(ledger.nodes), ready, spare, total, free, used, unavailable, levels)
 
 
 def _open(node: Node) -> bool:
