@@ -111,6 +111,24 @@ def test_a_foreign_pod_that_does_not_say_which_devices_it_has_closes_its_node(ri
     assert chosen(rings, "train") == [(4, 5, 6, 7)]
 
 
+def test_broken_devices_are_left_out_once_the_vendors_tools_name_them(scene: Scene) -> None:
+    """A node that reports seven of eight is not used by guess; its ConfigMap says which one is missing."""
+    (name,) = scene.cluster([1], pool=False, resources={NPU: "7"})
+    scene.add_pool(profile="ascend-910a-8")
+    scene.submit("train", devices=4)
+    told = scene.wait_pending("train", "TooLarge")["message"]
+    assert f"(1 of 1 node: 7 of 8 {NPU} reported, it is not known which)" in told
+
+    info = {"DeviceInfo": {"DeviceList": {f"{NPU}-Unhealthy": "Ascend910-2", f"{NPU}-NetworkUnhealthy": ""}}}
+    path, metadata = "/api/v1/namespaces/kube-system/configmaps", {"name": f"mindx-dl-deviceinfo-{name}"}
+    scene.api.create(path, {"metadata": metadata, "data": {"DeviceInfoCfg": json.dumps(info)}})
+    try:
+        scene.wait("train", "Running")
+        assert chosen(scene, "train") == [(4, 5, 6, 7)]
+    finally:
+        scene.api.delete(f"{path}/{metadata['name']}")
+
+
 def test_a_layout_that_a_pool_writes_out_is_kept(scene: Scene) -> None:
     """A make that nobody knows: four devices in two pairs, pairs are never torn."""
     scene.cluster([1], pool=False, resources={"acme.example/npu": "4"})

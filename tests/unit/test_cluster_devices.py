@@ -1,5 +1,7 @@
 """Which devices of a node are taken, as placements and annotations of pods tell it."""
 
+import json
+
 import pytest
 
 from berth.accel.catalogue import Catalogue
@@ -9,9 +11,10 @@ from berth.api.device_lists import device_list, fold_devices, unfold_devices
 from berth.api.names import ANNOTATION_DEVICES
 from berth.cluster import project
 from berth.cluster.claims import device_lists
+from berth.cluster.device_health import node_health
 from berth.cluster.mirror import Mirror
 from berth.core.layout import UNKNOWN, mask_of
-from berth.core.model import Mode
+from berth.core.model import Health, Mode
 from tests.properties.laying import LAYOUTS
 from tests.unit.mirroring import KEY, view
 from tests.unit.wire_objects import Json, a_job, a_node, own_pod, placed, pod_object, pool_facts, status_of
@@ -120,6 +123,57 @@ def test_a_foreign_pod_takes_the_devices_that_it_tells(annotations: dict[str, st
     mirror = a_mirror()
     foreign(mirror, annotations)
     assert held(mirror) == {"n1": expected}
+
+
+def device_info(node: str = "n1", **lists: str) -> Json:
+    """The vendor's ConfigMap about a node; `lists` by the ending of the key."""
+    told = {f"{NPU}-{ending}": listed for ending, listed in lists.items()}
+    info = {"DeviceInfo": {"DeviceList": {NPU: "Ascend910-0", **told}, "UpdateTime": 1}, "CheckCode": "x"}
+    metadata = {"name": f"mindx-dl-deviceinfo-{node}", "namespace": "kube-system"}
+    return {"metadata": metadata, "data": {"DeviceInfoCfg": json.dumps(info)}}
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({}, Health()),
+        ({"Unhealthy": "", "NetworkUnhealthy": "", "Recovering": ""}, Health()),
+        ({"Unhealthy": "Ascend910-1,Ascend910-3", "Recovering": "Ascend910-0"}, Health(broken=0b1011)),
+        ({"NetworkUnhealthy": "Ascend910-2"}, Health(offline=0b100)),
+        ({"Unhealthy": "Ascend910-?"}, None),
+    ],
+)
+def test_health_is_read_from_the_vendors_own_words(lists: dict[str, str], expected: Health | None) -> None:
+    """Keys end with what is wrong; a list that cannot be read leaves nothing known."""
+    assert HAND_OVER.health is not None
+    found = node_health(HAND_OVER.health, device_info(**lists))
+    assert found == (None if expected is None else ("n1", expected))
+
+
+def test_other_config_maps_say_nothing_of_health() -> None:
+    """The namespace is full of them."""
+    assert HAND_OVER.health is not None
+    for name in ("coredns", "mindx-dl-deviceinfo-"):
+        assert node_health(HAND_OVER.health, {"metadata": {"name": name}, "data": {"a": "{}"}}) is None
+    odd = {"metadata": {"name": "mindx-dl-deviceinfo-n1"}, "data": {"a": "no json", "b": '[1, {"c": "d"}]'}}
+    assert node_health(HAND_OVER.health, odd) == ("n1", Health())
+
+
+def test_health_stays_with_its_node_whatever_else_changes() -> None:
+    """Whichever comes first, and until it is gone."""
+    mirror, key = a_mirror(), ("kube-system", "mindx-dl-deviceinfo-n1")
+
+    def known() -> dict[str, Health | None]:
+        return {node.name: node.health for node in mirror.snapshot(Mode.ACTIVE).pools["h800"].ledger.nodes}
+
+    mirror.put_health(key, ("n1", Health(broken=2)))
+    mirror.put_health(("kube-system", "x"), ("n3", Health(broken=1)))
+    mirror.put_node(("", "n1"), a_node("n1", version=2, **{NPU: "7"}))
+    mirror.put_node(("", "n3"), a_node("n3", **{NPU: "8"}))
+    assert known() == {"n1": Health(broken=2), "n2": None, "n3": Health(broken=1)}
+    mirror.drop_health(key)
+    mirror.drop_health(key)
+    assert known()["n1"] is None
 
 
 def test_devices_are_asked_for_in_the_words_of_the_make() -> None:

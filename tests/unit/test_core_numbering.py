@@ -1,10 +1,12 @@
 """Pools whose devices are chosen by id: what is free, what stands in the way, and that forks keep apart."""
 
+from dataclasses import replace
+
 import pytest
 
 from berth.core.admission import Pool, find, refusal
 from berth.core.layout import UNKNOWN, ids_of, mask_of
-from berth.core.model import Node
+from berth.core.model import Health, Node
 from berth.core.numbering import Numbering
 from berth.core.plan import Reason
 from berth.core.slots import Ledger
@@ -16,8 +18,10 @@ NPU = "huawei.com/Ascend910"
 RINGS = Numbering(NPU, LAYOUTS["ascend-910a-8"])
 
 
-def ascend(name: str, devices: int = 8) -> Node:
-    return node(name, devices=devices, resource=NPU)
+def ascend(name: str, devices: int = 8, *, broken: tuple[int, ...] = (), offline: tuple[int, ...] = ()) -> Node:
+    made = node(name, devices=devices, resource=NPU)
+    health = Health(mask_of(broken), mask_of(offline))
+    return replace(made, health=health) if broken or offline else made
 
 
 def a_pool(*nodes: Node, taken: tuple[tuple[int, ...] | None, ...] = ()) -> Pool:
@@ -53,6 +57,26 @@ def test_where_the_plugin_chooses_a_placement_names_no_devices() -> None:
     berth = find(a_gang(1, 8), {"h800": Pool("h800", "nvidia.com/gpu", Ledger(tree, nodes))})
     assert berth is not None
     assert berth.placement(1, 0).devices == ()
+
+
+def test_broken_devices_are_left_out_where_it_is_known_which_they_are() -> None:
+    """The node reports seven, its health names the eighth: the other ring is whole."""
+    for devices in (7, 8):
+        berth = find(a_gang(1, 4), {"a910": a_pool(ascend("n0", devices, broken=(1,)))})
+        assert berth is not None
+        assert ids_of(berth.devices[0]) == (4, 5, 6, 7)
+
+
+def test_devices_without_network_are_for_replicas_that_are_alone() -> None:
+    """In a gang each replica talks to the others."""
+    pool = a_pool(ascend("n0", offline=(5,)), ascend("n1", offline=(1, 6)))
+    alone = find(a_gang(1, 8), {"a910": pool})
+    assert alone is not None
+    assert find(a_gang(2, 8), {"a910": pool}) is None
+    pair = find(a_gang(2, 2), {"a910": pool})
+    assert pair is not None
+    for mask, name in zip(pair.devices, pair.placement(1, 0).nodes, strict=True):
+        assert not mask & mask_of({"n0": (5,), "n1": (1, 6)}[name])
 
 
 def test_forks_do_not_see_which_devices_each_other_gives() -> None:
@@ -92,6 +116,24 @@ def test_taking_more_than_fits_is_a_bug() -> None:
             ((0, 7),),
             "(1 of 1 node: no 4 of its 6 free devices lie within one group)",
             id="devices of two rings",
+        ),
+        pytest.param(
+            (ascend("n0", 6, broken=(3,)),),
+            (),
+            "(1 of 1 node: 6 of 8 huawei.com/Ascend910 reported, it is not known which)",
+            id="a node that reports fewer than its health explains",
+        ),
+        pytest.param(
+            (ascend("n0", broken=(0, 4)),),
+            (),
+            "(1 of 1 node: no 4 of its 6 free devices lie within one group)",
+            id="broken devices on both rings",
+        ),
+        pytest.param(
+            (ascend("n0", broken=(0, 1, 2, 4, 5)),),
+            (),
+            "(1 of 1 node: 3 of 4 huawei.com/Ascend910 free and healthy)",
+            id="too few that are healthy, though all are reported",
         ),
         pytest.param(
             (ascend("n0"),),

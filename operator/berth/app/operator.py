@@ -25,6 +25,7 @@ from berth.act.pools import PoolReporter
 from berth.act.probe import Prober
 from berth.api.names import GROUP
 from berth.app.feeds import reflectors
+from berth.app.health import HealthFeeds
 from berth.app.loop import IDLE_SECONDS, Bell, Loop
 from berth.app.metrics import Metrics, StateCollector
 from berth.app.own_kinds import KopfThread, OwnKinds
@@ -209,8 +210,9 @@ class _Operator:
         parts.kopf.start()
         pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
         audits = self._kinds.run_audits(settings.audit_seconds)
+        health = HealthFeeds(client=client, mirror=mirror)
         try:
-            async with background(loop.run(), pools.run(), audits) as failed:
+            async with background(loop.run(), pools.run(), audits, health.run()) as failed:
                 await first(self._stop.wait(), *broken, failed, actuator.broken, prober.broken)
             await parts.kopf.stop()
             await actuator.finish(FINISH_SECONDS)

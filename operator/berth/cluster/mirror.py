@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from berth.accel.hand_over import mounted
 from berth.api.job import TrainingJob
 from berth.cluster.claims import Claim
+from berth.cluster.device_health import NodeHealth
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.pools import PoolFacts, Pools
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
@@ -36,6 +37,7 @@ class Mirror:
         self._own_by_job: dict[str, dict[Key, OwnPod]] = {}
         self._foreign: dict[Key, ForeignPod] = {}
         self._nodes: dict[Key, NodeFacts] = {}
+        self._health: dict[Key, NodeHealth] = {}
         self._classes: dict[str, int] = {}
         self._touched: set[JobKey] = set()
         self._watched = 0  # the watch of Berth's pods has told everything up to this resourceVersion
@@ -220,6 +222,21 @@ class Mirror:
         """Forget a node."""
         if self._nodes.pop(key, None) is not None:
             self.pools.drop_node(key[1])
+            self._on_change()
+
+    def put_health(self, key: Key, told: NodeHealth) -> None:
+        """Take in what a make's own tools say of the devices of a node; `key` is that of the object that says it."""
+        known = self._health.get(key)
+        if known != told:
+            self._health[key] = told
+            self.pools.set_health(*told)
+            self._on_change()
+
+    def drop_health(self, key: Key) -> None:
+        """Forget it."""
+        told = self._health.pop(key, None)
+        if told is not None:
+            self.pools.set_health(told[0], None)
             self._on_change()
 
     def put_pool(self, facts: PoolFacts) -> None:

@@ -15,7 +15,7 @@ from berth.api.pod_defaults import PodDefaults
 from berth.cluster.claims import Claim
 from berth.core.admission import Pool
 from berth.core.layout import UNKNOWN, Layout
-from berth.core.model import Node
+from berth.core.model import Health, Node
 from berth.core.numbering import Numbering
 from berth.core.slots import Ledger
 from berth.core.spares import Keeper, Spares
@@ -118,6 +118,7 @@ class Pools:
         self._home: dict[str, str] = {}
         self._claims: dict[str, dict[str, Claim]] = {}
         self._resources: dict[str, str] = {}
+        self._health: dict[str, Health] = {}
         self._dirty: set[str] = set()
         self._reassign = False
 
@@ -143,6 +144,9 @@ class Pools:
     def set_node(self, node: Node) -> None:
         """Take in a new or changed node (its path is found here)."""
         known = self._nodes.get(node.name)
+        health = self._health.get(node.name)
+        if health is not None:
+            node = replace(node, health=health)
         if known == node:
             return
         self._nodes[node.name] = node
@@ -153,6 +157,16 @@ class Pools:
             if members is not None and node.name in members.nodes:
                 members.nodes[node.name] = replace(node, path=members.nodes[node.name].path)
         self._dirty.add(node.name)
+
+    def set_health(self, name: str, health: Health | None) -> None:
+        """Take in what a make's tools say of a node's devices; None: nothing any more."""
+        if health is None:
+            self._health.pop(name, None)
+        else:
+            self._health[name] = health
+        node = self._nodes.get(name)
+        if node is not None:
+            self.set_node(replace(node, health=None))
 
     def drop_node(self, name: str) -> None:
         """Forget a node."""

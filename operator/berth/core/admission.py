@@ -32,7 +32,8 @@ class Pool:
 
     def demand(self, gang: Gang) -> Demand:
         """What one replica of a gang needs here."""
-        return gang.demand(self.resource, self.defaults)
+        demand = gang.demand(self.resource, self.defaults)
+        return demand if self.ledger.numbering is None else replace(demand, networked=gang.replicas > 1)
 
 
 @dataclass(frozen=True, slots=True)

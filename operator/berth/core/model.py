@@ -72,11 +72,19 @@ class Toleration:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Which devices of a node are broken, as masks: for everybody, or only for replicas that need the network."""
+
+    broken: int = 0
+    offline: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node of a pool as it stands, without what is taken on it.
 
     `path` names its domain at each level of the pool, widest first, the node itself left out. `spare`: it is kept free
-    for replacing a failed one.
+    for replacing a failed one. `health`: what the make's own tools say of its devices, if they say anything.
     """
 
     name: str
@@ -87,16 +95,21 @@ class Node:
     ready: bool = True
     cordoned: bool = False
     spare: bool = False
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one replica needs from a node. Hashable: free slots are counted once for all equal demands."""
+    """What one replica needs from a node. Hashable: free slots are counted once for all equal demands.
+
+    `networked`: its devices talk to those of other replicas. Only told where devices are chosen by id.
+    """
 
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     affinity: Terms = ()
+    networked: bool = False
 
     def amount(self, resource: str) -> int:
         """How much one replica needs of a resource."""

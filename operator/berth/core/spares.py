@@ -29,7 +29,9 @@ def choose(ledger: Ledger, spares: Spares, domain: int) -> set[int]:
     tree = ledger.tree
     level = tree.level(spares.level)
     assert level is not None, "spares are kept under a level of the pool"
-    free = [position for position in tree.nodes(level, domain) if _fully_free(ledger, position, spares.resource)]
+    positions = tree.nodes(level, domain)
+    most = max((ledger.nodes[position].allocatable.get(spares.resource, 0) for position in positions), default=0)
+    free = [position for position in positions if _fully_free(ledger, position, spares.resource, most)]
     paths = {position: tree.above(position)[level:-1] for position in free}
     counts: dict[tuple[int, int], int] = {}
     for path in paths.values():
@@ -79,8 +81,9 @@ def _mark(ledger: Ledger, position: int, *, spare: bool) -> None:
         ledger.set_node(position, replace(node, spare=spare))
 
 
-def _fully_free(ledger: Ledger, position: int, resource: str) -> bool:
+def _fully_free(ledger: Ledger, position: int, resource: str, devices: int) -> bool:
+    """Whether a node is usable, has so many devices, and nobody has any of them."""
     node: Node = ledger.nodes[position]
     if not node.ready or node.cordoned or untolerated(node.taints, ()) is not None:
         return False
-    return node.allocatable.get(resource, 0) > 0 and not ledger.used[position].get(resource, 0)
+    return 0 < devices == node.allocatable.get(resource, 0) and not ledger.used[position].get(resource, 0)
