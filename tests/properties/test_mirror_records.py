@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -41,7 +42,7 @@ FAILURES = st.builds(
     exit_code=st.none() | st.integers(0, 255),
     message=TEXTS,
 )
-PLACEMENTS = st.builds(
+PLAIN = st.builds(
     Placement,
     pool=NAMES,
     domain=TEXTS,
@@ -51,8 +52,14 @@ PLACEMENTS = st.builds(
     generation=st.integers(1, 2**40),
     admitted_at=TIMES,
     pods_created=st.booleans(),
-    devices=st.lists(st.integers(1, 2**16 - 1) | st.sampled_from((15, 255, 2**64 - 1)), max_size=40).map(tuple),
     differing=st.integers(0, 5000),
+    defaults=st.just("") | NAMES,
+)
+MASKS = st.integers(1, 2**16 - 1) | st.sampled_from((15, 255, 2**64 - 1))
+PLACEMENTS = PLAIN | PLAIN.flatmap(
+    lambda plain: st.lists(MASKS, min_size=len(plain.nodes), max_size=len(plain.nodes)).map(
+        lambda masks: replace(plain, devices=tuple(masks))
+    )
 )
 ENDINGS = st.builds(Ending, cause=st.sampled_from(Cause), at=TIMES, message=TEXTS, first_failure=st.none() | FAILURES)
 ATTEMPTS = st.builds(

@@ -225,3 +225,11 @@ def test_a_line_that_is_no_list_of_devices_is_refused(text: str) -> None:
 def test_devices_are_told_in_ranges() -> None:
     """For people."""
     assert device_list(0b11101) == "0+2-4"
+
+
+def test_a_status_that_contradicts_itself_is_not_read() -> None:
+    """Devices of two replicas for three nodes: whose are they?"""
+    status = a_status(LOW, LOW)
+    status["placement"]["nodes"] = "n1,n2,n3"
+    with pytest.raises(ValueError, match="names 3 nodes by rank and the devices of 2 replicas"):
+        a_mirror().put_job(a_job(devicesPerReplica=4, replicas=3, status=status))

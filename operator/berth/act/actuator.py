@@ -207,6 +207,9 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
+            if pool.defaults_id != placement.defaults:
+                # A gang is made of one kind of pod, and it was planned by what it asked for then.
+                raise TemplateError(f"podDefaults of AcceleratorPool {placement.pool} changed while the gang was made")
             replicas = Replicas(seen, record.attempt, pool.resource, self._epoch, pool.defaults)
             if seen.spec.replicas > 1:
                 await self._create_service(entry, service(seen, record.attempt))

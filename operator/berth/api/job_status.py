@@ -143,6 +143,9 @@ class Placement(Report):
     Absent where the node's plugin chooses them."""
     devices_differ: Count | None = None
     """Replicas that got other devices than these from the node's plugin. Absent: none has."""
+    pod_defaults: str | None = None
+    """Name of the pool's `podDefaults` that the attempt was planned with: another name is another content. Absent: it
+    had none."""
     generation: Generation
     """The job's generation that the attempt was made from."""
     admitted_at: Time

@@ -93,6 +93,7 @@ def _wire_placement(placement: Placement) -> dict[str, Any]:
         "nodes": fold(placement.nodes),
         "devices": fold_devices(placement.devices) or None,
         "devices_differ": placement.differing or None,
+        "pod_defaults": placement.defaults or None,
         "generation": placement.generation,
         "admitted_at": placement.admitted_at,
         "pods_created": placement.pods_created,
@@ -121,17 +122,23 @@ def _placement(status: JobStatus) -> Placement | None:
     wire = status.placement
     if wire is None:
         return None
+    nodes, devices = tuple(unfold(wire.nodes)), unfold_devices(wire.devices or "")
+    if devices and len(devices) != len(nodes):
+        raise ValueError(
+            f"status.placement names {len(nodes)} nodes by rank and the devices of {len(devices)} replicas"
+        )
     return Placement(
         pool=status.pool or "",
         domain=wire.domain,
         level=wire.level,
         spans=widest_first(wire.spans),
-        nodes=tuple(unfold(wire.nodes)),
+        nodes=nodes,
         generation=wire.generation,
         admitted_at=wire.admitted_at,
         pods_created=wire.pods_created,
-        devices=unfold_devices(wire.devices or ""),
+        devices=devices,
         differing=wire.devices_differ or 0,
+        defaults=wire.pod_defaults or "",
         epoch=wire.epoch,
     )
 

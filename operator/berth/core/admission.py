@@ -68,6 +68,7 @@ class Berth:
             generation=generation,
             admitted_at=now,
             devices=self.devices,
+            defaults=self.pool.defaults,
             epoch=epoch,
         )
 

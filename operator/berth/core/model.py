@@ -184,7 +184,8 @@ class Placement:
     generation that this attempt was planned from, `epoch` the term of the leader that decided. `pods_created` turns
     true once every pod of the attempt was seen: from then on a missing pod is a lost one, before it is one still to be
     made. `devices`: by rank, the mask of the devices that the replica gets of its node; empty where the node's plugin
-    chooses them. `differing`: replicas of which the plugin said that they got others.
+    chooses them. `differing`: replicas of which the plugin said that they got others. `defaults`: name of the pool's
+    defaults that it was planned with.
     """
 
     pool: str
@@ -198,6 +199,7 @@ class Placement:
     epoch: int = 0
     devices: tuple[int, ...] = ()
     differing: int = 0
+    defaults: str = ""
 
 
 def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
