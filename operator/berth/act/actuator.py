@@ -10,9 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
-from berth.act.pods import Replicas, TemplateError, service, service_name
+from berth.act.pods import Replicas, TemplateError, budget, service, service_name
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
 from berth.api.job import TrainingJob
@@ -25,7 +26,7 @@ from berth.core.plan import Decision, Plan, Verb
 from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
 from berth.kube.events import EventRecorder, Regarding
-from berth.kube.resources import PODS, SERVICES, TRAINING_JOBS
+from berth.kube.resources import POD_DISRUPTION_BUDGETS, PODS, SERVICES, TRAINING_JOBS, Resource
 from berth.kube.retries import retrying
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,14 @@ UNKNOWN_PAUSE = 1.0
 """Seconds before a job of which it is not known how it stands is asked about again."""
 
 
+_REASON_LENGTH = 600
+
+
 class Actuator:
-    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates."""
+    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates.
+
+    `priority_class`: PriorityClass of the pods; None: the cluster's default.
+    """
 
     def __init__(
         self,
@@ -50,12 +57,14 @@ class Actuator:
         mirror: Mirror,
         recorder: EventRecorder,
         report_every: float = 10.0,
+        priority_class: str | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._mirror = mirror
         self._recorder = recorder
+        self._priority_class = priority_class
         self._clock = clock
         self._monotonic = monotonic
         self._told = Told(report_every)
@@ -183,11 +192,18 @@ class Actuator:
 
     async def _touch_pods(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
         if decision.delete:
-            await _all(self._delete_pod(entry, name, uid) for name, uid in decision.delete)
+            ending = decision.record.ending
+            doomed = decision.delete
+            if ending is not None and ending.cause.of_scheduler:
+                await _all(self._mark_disrupted(entry, name, uid, ending.message) for name, uid in doomed)
+            await _all(self._delete_pod(entry, name, uid) for name, uid in doomed)
         if decision.create:
             await self._create(entry, seen, decision.record, decision.create)
-        if decision.verb is Verb.CLOSE and seen.spec.replicas > 1:
-            await self._delete_service(entry, decision.record.attempt)
+        if decision.closed is not None:
+            name = service_name(entry.key.name, decision.closed)
+            await self._delete_owned(entry, POD_DISRUPTION_BUDGETS, name)
+            if seen.spec.replicas > 1:
+                await self._delete_owned(entry, SERVICES, name)
 
     async def _create(self, entry: JobEntry, seen: TrainingJob, record: Record, ranks: tuple[int, ...]) -> None:
         """Create pods of an attempt. What is refused ends the attempt, by the next cycle's decision."""
@@ -199,9 +215,10 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource)
+            replicas = Replicas(seen, record.attempt, pool.resource, self._priority_class)
+            await self._create_owned(entry, POD_DISRUPTION_BUDGETS, budget(seen, record.attempt))
             if seen.spec.replicas > 1:
-                await self._create_service(entry, service(seen, record.attempt))
+                await self._create_owned(entry, SERVICES, service(seen, record.attempt))
             await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
@@ -224,15 +241,49 @@ class Actuator:
         if own.job_uid == entry.uid:  # else a webhook took the label: no watch of Berth's pods would ever tell of it
             self._mirror.answer_own_pod((namespace, name), own)
 
-    async def _create_service(self, entry: JobEntry, body: JsonObject) -> None:
+    async def _create_owned(self, entry: JobEntry, resource: Resource, body: JsonObject) -> None:
+        """Create what an attempt needs besides its pods; one of that name that is there must be the job's."""
         try:
-            await self._retrying(self._client.create, SERVICES, body, namespace=entry.key.namespace, metadata_only=True)
+            await self._retrying(self._client.create, resource, body, namespace=entry.key.namespace, metadata_only=True)
         except AlreadyExists:
             name = body["metadata"]["name"]
-            there = await self._retrying(self._client.get, SERVICES, name, namespace=entry.key.namespace)
+            there = await self._retrying(self._client.get, resource, name, namespace=entry.key.namespace)
             if not _owned(there, entry):
-                text = f"a Service {name} is there already and is not this job's; delete it, or rename the job"
+                what = f"{resource.kind} {name}"
+                text = f"a {what} is there already and is not this job's; delete it, or rename the job"
                 raise TemplateError(text) from None
+
+    async def _mark_disrupted(self, entry: JobEntry, name: str, uid: str, why: str) -> None:
+        """Say in the pod's status, in the words of Kubernetes, that the scheduler takes it: for whoever watches pods.
+
+        The uid guards: another pod of that name is not marked.
+        """
+        now = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+            "message": f"Berth: {why}"[:_REASON_LENGTH],
+            "lastTransitionTime": now,
+        }
+        body = {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
+        try:
+            await self._retrying(
+                self._client.patch,
+                PODS,
+                name,
+                body,
+                namespace=entry.key.namespace,
+                subresource="status",
+                kind="strategic",
+                metadata_only=True,
+            )
+        except (NotFound, Conflict):
+            return  # gone, or gone and made anew by somebody
+        except Transient:
+            raise
+        except ApiError as error:  # the mark is a courtesy: without it the pod has to go all the same
+            logger.warning("not marked", extra={"job": str(entry.key), "pod": name, "error": str(error)})
 
     async def _delete_pod(self, entry: JobEntry, name: str, uid: str) -> None:
         try:
@@ -240,13 +291,13 @@ class Actuator:
         except (NotFound, Conflict):  # gone, or gone and made anew by somebody: either way not ours to delete
             self._mirror.pod_is_gone((entry.key.namespace, name), uid)
 
-    async def _delete_service(self, entry: JobEntry, attempt: int) -> None:
-        name, namespace = service_name(entry.key.name, attempt), entry.key.namespace
+    async def _delete_owned(self, entry: JobEntry, resource: Resource, name: str) -> None:
+        namespace = entry.key.namespace
         try:
-            there = await self._retrying(self._client.get, SERVICES, name, namespace=namespace, metadata_only=True)
+            there = await self._retrying(self._client.get, resource, name, namespace=namespace, metadata_only=True)
             if _owned(there, entry):
                 uid = there["metadata"]["uid"]
-                await self._retrying(self._client.delete, SERVICES, name, namespace=namespace, uid=uid)
+                await self._retrying(self._client.delete, resource, name, namespace=namespace, uid=uid)
         except (NotFound, Conflict):
             return  # gone, or gone and made anew by somebody
 

@@ -1,5 +1,6 @@
-"""What is created for an attempt: one pod for each replica, and the headless Service through which they find rank 0.
+"""What is created for an attempt: one pod for each replica, their headless Service and their disruption budget.
 
+The Service is how replicas find rank 0; the budget is there because a gang that loses one pod has lost them all.
 Names carry the attempt, so that nothing of an earlier attempt can be taken for something of this one; the Service
 selects by attempt for the same reason, and publishes addresses that are not ready, because the rendezvous comes before
 readiness. A job of one replica needs no Service.
@@ -13,13 +14,16 @@ from berth.api import names
 from berth.api.job import Binding, TrainingJob
 from berth.cluster.project import pod_name
 
+NOT_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+"""Annotation by which autoscalers leave a pod, and with it its node, alone."""
+
 
 class TemplateError(ValueError):
     """A template that cannot be made a replica of; the sentence names field, value and remedy."""
 
 
 def service_name(job: str, attempt: int) -> str:
-    """`<job>-<attempt>`: the subdomain of the replicas of one attempt."""
+    """`<job>-<attempt>`: the subdomain of the replicas of one attempt, and the name of their disruption budget."""
     return f"{job}-{attempt}"
 
 
@@ -51,15 +55,30 @@ def service(job: TrainingJob, attempt: int) -> dict[str, Any]:
     }
 
 
+def budget(job: TrainingJob, attempt: int) -> dict[str, Any]:
+    """PodDisruptionBudget of an attempt: whoever asks before it disturbs a pod may not take any of them."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": service_name(job.metadata.name, attempt),
+            "labels": labels(job, attempt),
+            "ownerReferences": [_owner(job)],
+        },
+        "spec": {"minAvailable": job.spec.replicas, "selector": {"matchLabels": labels(job, attempt)}},
+    }
+
+
 class Replicas:
     """Makes the pods of one attempt; the template is copied and completed once.
 
     `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
+    `priority_class`: PriorityClass of the pods; None: the cluster's default.
 
     Raises TemplateError if the template contradicts the job.
     """
 
-    def __init__(self, job: TrainingJob, attempt: int, resource: str | None) -> None:
+    def __init__(self, job: TrainingJob, attempt: int, resource: str | None, priority_class: str | None = None) -> None:
         self._job = job
         self._attempt = attempt
         template = job.spec.template.manifest()
@@ -67,6 +86,8 @@ class Replicas:
         self._spec: dict[str, Any] = template["spec"]
         _check_shape(self._spec)
         self._spec["restartPolicy"] = "Never"
+        if priority_class is not None:
+            self._spec["priorityClassName"] = priority_class
         for container in self._spec["containers"]:
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
         if resource is not None:
@@ -99,7 +120,7 @@ class Replicas:
                     **labels(job, self._attempt),
                     names.LABEL_REPLICA: str(rank),
                 },
-                "annotations": self._metadata.get("annotations") or {},
+                "annotations": {**(self._metadata.get("annotations") or {}), NOT_TO_EVICT: "false"},
                 "ownerReferences": [_owner(job)],
             },
             "spec": spec,

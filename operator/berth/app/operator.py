@@ -108,11 +108,18 @@ async def _operate(
     parts = _Parts(reflectors(client, mirror), KopfThread(client.connection, kinds))
     server = Server(listen=settings.listen, healthy=parts.healthy, ready=parts.ready, registry=registry)
     await _listen(server, settings)
-    actuator = Actuator(client=client, mirror=mirror, recorder=recorder, report_every=settings.report_seconds)
+    actuator = Actuator(
+        client=client,
+        mirror=mirror,
+        recorder=recorder,
+        report_every=settings.report_seconds,
+        priority_class=settings.pod_priority_class,
+    )
     prober = Prober(
         client=client,
         mirror=mirror,
         pool=lambda entry: _likely_pool(entry, mirror),
+        priority_class=settings.pod_priority_class,
         again_seconds=settings.refused_seconds,
     )
     try:
