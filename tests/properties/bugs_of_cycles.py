@@ -57,7 +57,7 @@ plans_on_the_snapshot = swapped(cycle, replace=lambda thing, **_: thing)
 
 def _steps_with(**parts: object) -> Cycle:
     """A cycle whose step of one job has other parts."""
-    return swapped(cycle, advance=swapped(advance, **parts))
+    return swapped(cycle, advance=swapped(advance, _advance=swapped(lifecycle._advance, **parts)))
 
 
 def _unsorted(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:

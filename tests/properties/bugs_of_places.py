@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from berth.core.model import Demand, Node
-from berth.core.placement import Fit, fill, _tightest, place
+from berth.core.placement import Fit, _tightest, fill, place
 from berth.core.slots import Ledger, SlotIndex
 
 P = ParamSpec("P")

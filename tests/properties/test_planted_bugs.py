@@ -6,6 +6,7 @@ import pytest
 
 from tests.properties import bugs_of_cycles as cycles
 from tests.properties import bugs_of_places as places
+from tests.properties import bugs_of_repairs as repairs
 from tests.properties.law import ROOMS, Room
 from tests.properties.test_laws import MODULES
 
@@ -78,6 +79,16 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         ],
         "the nearest smaller gang is the largest that could start": [cycles.proposes_nothing],
         "a preferred level is proposed where it helps": [cycles.proposes_nothing],
+    },
+    "a repair": {
+        "survivors keep their nodes": [repairs.places_the_gang_anew],
+        "nothing is given twice or on a bad node": [repairs.keeps_bad_nodes, repairs.forgets_what_others_took],
+        "what is taken is counted": [repairs.forgets_what_it_took, repairs.trusts_bad_nodes],
+        "a required level is kept in repair": [repairs.ignores_the_level_in_repair],
+        "the domain around the survivors is the narrowest with room": [repairs.takes_the_widest_domain],
+        "a gang is repaired wherever it can be": [repairs.gives_up_at_once],
+        "a repair says where the gang is": [repairs.tells_of_one_replica],
+        "a repair that is tried changes nothing": [repairs.plans_on_the_pool],
     },
     "a stream": {
         "no slot is given twice": [cycles.forgets_what_it_gave],

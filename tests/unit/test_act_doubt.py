@@ -196,7 +196,7 @@ async def test_a_pod_that_is_refused_ends_the_attempt_with_the_servers_words(gro
     ground.cluster.calls.clear()
     plan = await ground.run()
     assert [decision.verb for decision in plan.decisions] == [Verb.STOP]
-    assert ground.cluster.writes() == [STATUS, "delete pods team/train-1-0"]
+    assert ground.cluster.writes() == [STATUS, "patch pods/status team/train-1-0", "delete pods team/train-1-0"]
     assert ground.status()["ending"]["cause"] == "PodsRefused"
     assert "exceeded quota: team" in ground.status()["ending"]["message"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from berth.act.environment import Rank, merged, variables
-from berth.act.pods import Replicas, TemplateError, service
+from berth.act.pods import NOT_TO_EVICT, Replicas, TemplateError, service
 from berth.api.job import Runtime
 from tests.unit.wire_objects import GPU, Json, a_job, a_template
 
@@ -43,7 +43,7 @@ def test_labels_and_annotations_of_the_template_are_kept() -> None:
     pod = a_pod(template=template)
     assert pod["metadata"]["labels"]["team"] == "llm"
     assert pod["metadata"]["labels"]["berth.dev/job"] == "train"
-    assert pod["metadata"]["annotations"] == {"note": "x"}
+    assert pod["metadata"]["annotations"] == {"note": "x", NOT_TO_EVICT: "false"}
 
 
 def test_everything_else_of_the_template_stays_as_it_was_written() -> None:

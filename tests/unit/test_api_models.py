@@ -127,7 +127,13 @@ def test_times_are_seconds_here_and_rfc3339_there() -> None:
 def test_a_status_is_written_without_what_is_absent() -> None:
     """Server-side apply takes away what is no longer said, so absent fields must not be sent as null."""
     status = JobStatus(state=State.PENDING, attempt=None, retry_after=NOON)
-    assert status.wire() == {"state": "Pending", "conditions": [], "retryAfter": NOON_TEXT, "attempts": []}
+    assert status.wire() == {
+        "state": "Pending",
+        "conditions": [],
+        "retryAfter": NOON_TEXT,
+        "attempts": [],
+        "refusals": [],
+    }
     assert JobStatus.model_validate(status.wire()) == status
 
 

@@ -6,9 +6,7 @@ it, or sat on it when its last attempt failed.
 
 from collections.abc import Iterable
 
-from berth.core.model import Node, NodeTrouble, Trouble
-
-OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+from berth.core.model import OUT_OF_SERVICE, Node, NodeTrouble, Trouble
 
 
 def trouble(node: Node) -> NodeTrouble | None:

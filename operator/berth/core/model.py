@@ -35,6 +35,10 @@ class Policy(StrEnum):
     PREFERRED = "Preferred"
 
 
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""Key of the taint by which somebody vouches that a node is down and nothing runs there any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taint:
     """A node's taint, with the effect spelled as Kubernetes does."""

@@ -64,7 +64,7 @@ def mend(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
         position = ledger.tree.position.get(node)
         if position is not None and node not in bad:
             ledger.give_back(position, requests)
-    ranks = _keep(before, ledger, demand, bad)
+    ranks = _keep(before, ledger, demand)
     if not ranks:
         return None
     kept = set(ranks)
@@ -78,7 +78,7 @@ def mend(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
     return Mended(placement, moved, replace(pool, ledger=ledger))
 
 
-def _keep(before: Placement, ledger: Ledger, demand: Demand, bad: set[str]) -> dict[int, int]:
+def _keep(before: Placement, ledger: Ledger, demand: Demand) -> dict[int, int]:
     """Ranks that keep their node, and its position; they are taken in the ledger."""
     by_node: dict[str, list[int]] = {}
     for rank, node in enumerate(before.nodes):
@@ -86,7 +86,7 @@ def _keep(before: Placement, ledger: Ledger, demand: Demand, bad: set[str]) -> d
     kept: dict[int, int] = {}
     for node, ranks in by_node.items():
         position = ledger.tree.position.get(node)
-        if position is None or node in bad or barrier(ledger.nodes[position], demand) is not None:
+        if position is None or barrier(ledger.nodes[position], demand) is not None:
             continue
         stay = ranks[: room(ledger.nodes[position], ledger.used[position], demand)]
         if stay:

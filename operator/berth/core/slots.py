@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from berth.core.explain import moment, quantity
-from berth.core.model import Demand, Node, Taint, Toleration
+from berth.core.model import OUT_OF_SERVICE, Demand, Node, Taint, Toleration
 from berth.core.topology import Tree
 
 _SHIFT = 32
@@ -34,6 +34,8 @@ def barrier(node: Node, demand: Demand) -> str | None:
         return "not ready"
     if node.cordoned:
         return "cordoned"
+    if any(taint.key == OUT_OF_SERVICE for taint in node.taints):
+        return "out of service"  # whatever a replica tolerates
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             return f"label {key} is not {value}"
