@@ -108,7 +108,13 @@ def test_every_field_of_a_spec_has_a_mistake(kind: Kind) -> None:
 def test_the_defaults_are_filled_in(api: Api, namespace: str) -> None:
     """What is stored says what will happen."""
     stored = api.create(JOBS.format(namespace), job(topology={"level": "leaf"}))["spec"]
-    expected = {"runtime": "None", "backoffLimit": 3, "suspend": False, "binding": "Scheduler"}
+    expected = {
+        "runtime": "None",
+        "backoffLimit": 3,
+        "startDeadline": "15m",
+        "suspend": False,
+        "binding": "Scheduler",
+    }
     assert expected == {field: stored[field] for field in expected}
     assert stored["topology"] == {"level": "leaf", "policy": "Required"}
     assert set(stored) == {*expected, "replicas", "devicesPerReplica", "topology", "template"}

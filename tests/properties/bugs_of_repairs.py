@@ -27,11 +27,6 @@ def places_the_gang_anew(job: Job, pools: dict[str, Pool], now: int) -> Mended |
     return Mended(placement, tuple(moved), pool)
 
 
-def trusts_bad_nodes(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
-    """Takes a node in trouble for a good one."""
-    return mend(replace(job, troubles=()), pools, now)
-
-
 def forgets_what_others_took(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
     """Sees nothing but its own gang."""
     alone = {}
@@ -79,6 +74,7 @@ def _where_it_is_emptiest(
 
 ignores_the_level_in_repair = swapped(mend, widest_level=lambda *_: 0)
 takes_the_widest_domain = swapped(mend, _level=_widest_with_room, _replace=_where_it_is_emptiest)
+frees_what_it_leaves = swapped(mend, _hold=lambda *_: None)
 keeps_bad_nodes = swapped(mend, _keep=swapped(repair._keep, barrier=lambda *_: None))
 gives_up_at_once = swapped(mend, _level=lambda *_: None)
 tells_of_one_replica = swapped(mend, describe=_around_rank_0)

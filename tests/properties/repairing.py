@@ -161,13 +161,16 @@ def nothing_is_given_twice_or_on_a_bad_node(thing: Mend, damage: Damage) -> None
 
 
 @REPAIRING.law
-def what_is_taken_is_counted(thing: Mend, damage: Damage) -> None:
+def where_the_gang_is_and_where_it_was_is_taken(thing: Mend, damage: Damage) -> None:
     mended, _ = _mended(thing, damage)
     if mended is not None:
-        expected = damage.used()
-        for name in mended.placement.nodes:
+        expected = {name: dict(taken) for name, taken in damage.fleet.used.items()}
+        nodes = mended.placement.nodes
+        for name in set(nodes):
+            former = dict(damage.claims().get(name, ()))
             for resource, amount in damage.gang.demand(damage.fleet.resource).requests:
-                expected[name][resource] = expected[name].get(resource, 0) + amount
+                more = max(0, amount * nodes.count(name) - former.get(resource, 0))
+                expected[name][resource] = expected[name].get(resource, 0) + more
         ledger = mended.pool.ledger
         for node, used in zip(ledger.nodes, ledger.used, strict=True):
             assert _positive(used) == _positive(expected[node.name]), node.name

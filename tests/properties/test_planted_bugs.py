@@ -83,7 +83,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
     "a repair": {
         "survivors keep their nodes": [repairs.places_the_gang_anew],
         "nothing is given twice or on a bad node": [repairs.keeps_bad_nodes, repairs.forgets_what_others_took],
-        "what is taken is counted": [repairs.forgets_what_it_took, repairs.trusts_bad_nodes],
+        "where the gang is and where it was is taken": [repairs.forgets_what_it_took, repairs.frees_what_it_leaves],
         "a required level is kept in repair": [repairs.ignores_the_level_in_repair],
         "the domain around the survivors is the narrowest with room": [repairs.takes_the_widest_domain],
         "a gang is repaired wherever it can be": [repairs.gives_up_at_once],

@@ -15,6 +15,7 @@ from tests.unit.mirroring import KEY, a_mirror, see_pod, taken, touched, view
 from tests.unit.wire_objects import a_job, a_node, node_object, placed
 
 TURNED = 1_795_316_400
+METADATA = node_object("n2", version=2)["metadata"]
 FAILED = Attempt(1, 0, 990, Cause.OWN_FAILURE, None, ("n3", "n4"))
 
 
@@ -108,9 +109,6 @@ def test_what_is_no_trouble(change: Any) -> None:
     change(mirror)
     assert touched(mirror) == set()
     assert view(mirror).troubles == ()
-
-
-METADATA = node_object("n2", version=2)["metadata"]
 
 
 def test_nodes_of_a_failed_attempt_concern_the_job_until_the_next_one_is_over() -> None:

@@ -197,6 +197,22 @@ def test_only_the_last_attempt_remembers_its_nodes_and_only_if_it_was_charged() 
     assert [attempt.nodes for attempt in _next(lost).record.attempts] == [(), ()]
 
 
+@pytest.mark.parametrize(("nodes", "seconds"), [(1500, 10), (1501, 90)])
+def test_a_gang_on_very_many_nodes_starts_again_once_its_charge_is_final(nodes: int, seconds: int) -> None:
+    """The nodes of two attempts would make its status too large, and starting it takes longer than that."""
+    job = a_job(gang=a_gang(nodes)).placed(*(f"n{number}" for number in range(nodes)), created=True)
+    record = _next(job.ending(Cause.OWN_FAILURE, "replica 0 failed", 990)).record
+    assert record.retry_after == 990 + seconds
+
+
+@pytest.mark.parametrize(("now", "nodes"), [(1_039, ("n0", "n1")), (1_040, ())])
+def test_the_nodes_of_a_failed_attempt_are_kept_until_its_charge_is_final(now: int, nodes: tuple[str, ...]) -> None:
+    """The next admission drops them after that."""
+    job = _after_failure().recorded(retry_after=None).but(gang=a_gang(1))
+    (decision,) = cycle(Snapshot((job.built,), by_name(drawn("s0\n  l0 8"))), now).decisions
+    assert (decision.verb, decision.record.attempts[-1].nodes) == (Verb.ADMIT, nodes)
+
+
 def test_the_last_allowed_failure_waits_and_says_until_when() -> None:
     """With the failure in the sentence; a node that is lost meanwhile saves the job."""
     job = _after_failure(backoff_limit=0)

@@ -11,6 +11,22 @@ from berth.core.explain import count, moment
 from berth.core.faults import Waits, concerning, failure, told
 from berth.core.model import Attempt, Cause, Job, NodeTrouble, Record
 
+MOST_REMEMBERED = 1500
+"""A gang that failed on more nodes than these starts again only once its charge is final: beside the nodes of its next
+attempt, those of the last one would make its status too large. Starting it takes longer than that anyway."""
+
+
+def wait(sat: tuple[str, ...], backoff: int, waits: Waits) -> int:
+    """Seconds before the next attempt of a gang that failed on those nodes."""
+    return max(backoff, waits.charge_window) if len(sat) > MOST_REMEMBERED else backoff
+
+
+def remembered(attempts: tuple[Attempt, ...], now: int, waits: Waits) -> tuple[Attempt, ...]:
+    """Attempts as the next one keeps them: without the nodes of the last one, if its charge is final."""
+    if not attempts or not attempts[-1].nodes or now < attempts[-1].ended + waits.charge_window:
+        return attempts
+    return (*attempts[:-1], replace(attempts[-1], nodes=()))
+
 
 def review(job: Job, now: int, waits: Waits) -> tuple[Record, str] | None:
     """Take a charge back if a node of the failed attempt has turned bad; the record without it, and the news."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from berth.core import explain, repair
+from berth.core import charges, explain, repair
 from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.faults import DEFAULT_WAITS, Waits, avoiding
 from berth.core.lifecycle import advance, due
@@ -48,7 +48,7 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
     pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
     # 2. Of those steps, an attempt that ends because it lost nodes is followed by the next one at once, if it can be.
     steps.sort(key=lambda pair: precedence(pair[0]))
-    decisions = [_onward(job, step, pools, snapshot.mode, now) for job, step in steps]
+    decisions = [_onward(job, step, pools, snapshot, now) for job, step in steps]
     decisions.sort(key=lambda decision: decision.key)
     # 3. Who wants devices lines up.
     queue.sort(key=precedence)
@@ -63,7 +63,7 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
             waiting.append(job)
         else:
             berth.take()
-            decisions.append(_admit(job, berth, snapshot.mode, now))
+            decisions.append(_admit(job, berth, snapshot, now))
     # 5. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
     for job in waiting:
         pending = refused[job.gang] = refused[job.gang] or refusal(job.gang, pools)
@@ -87,14 +87,14 @@ def _unchanged(job: Job, snapshot: Snapshot, wake: int | None, now: int) -> bool
     return job.record.placement is not None or job.record.outcome is not None
 
 
-def _admit(job: Job, berth: Berth, mode: Mode, now: int) -> Decision:
+def _admit(job: Job, berth: Berth, snapshot: Snapshot, now: int) -> Decision:
     record = job.record
     placement = berth.placement(job.generation, now)
-    if mode is Mode.OBSERVE:
+    if snapshot.mode is Mode.OBSERVE:
         text = f"would start now: {explain.spread(placement)}; Berth only observes (mode Observe)"
         report = explain.waiting(job, Pending(Reason.OBSERVING, text))
         return Decision(job.key, job.uid, Verb.REPORT, record, report)
-    admitted = _next_attempt(job, record, placement, now)
+    admitted = _next_attempt(job, record, placement, now, snapshot.waits)
     return Decision(
         key=job.key,
         uid=job.uid,
@@ -106,25 +106,25 @@ def _admit(job: Job, berth: Berth, mode: Mode, now: int) -> Decision:
     )
 
 
-def _next_attempt(job: Job, record: Record, placement: Placement, now: int) -> Record:
+def _next_attempt(job: Job, record: Record, placement: Placement, now: int, waits: Waits) -> Record:
     return Record(
         # Beyond any pod that is there: should a status have been lost, no old pod is taken for one of this attempt.
         attempt=max(record.attempt, *(pod.attempt for pod in job.pods), 0) + 1,
         placement=placement,
         failures=record.failures,
-        attempts=record.attempts,
+        attempts=charges.remembered(record.attempts, now, waits),
         refusals=tuple(refusal for refusal in record.refusals if refusal.until > now),
     )
 
 
-def _onward(job: Job, step: Decision, pools: dict[str, Pool], mode: Mode, now: int) -> Decision:
+def _onward(job: Job, step: Decision, pools: dict[str, Pool], snapshot: Snapshot, now: int) -> Decision:
     """The closing of an attempt with the next one in the same write, if it may and can be repaired; else the step."""
-    mended = repair.mend(avoiding(job, now), pools, now) if repair.may_go_on(job, step, mode) else None
+    mended = repair.mend(avoiding(job, now), pools, now) if repair.may_go_on(job, step, snapshot.mode) else None
     if mended is None:
         return step
     assert step.event is not None, "the end of an attempt is told"
     pools[mended.pool.name] = mended.pool
-    admitted = _next_attempt(job, step.record, mended.placement, now)
+    admitted = _next_attempt(job, step.record, mended.placement, now, snapshot.waits)
     note = f"{step.event.note}; attempt {admitted.attempt}: {mended.told()}"
     return replace(
         step,

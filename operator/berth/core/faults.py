@@ -24,8 +24,8 @@ from berth.core.model import (
 )
 
 KEPT_REFUSALS = 8
-MOST_REFUSED = 500
-"""Nodes that one refusal names at most: a status has to stay small, and more than that is no matter of nodes."""
+MOST_REFUSED = 64
+"""Nodes that one refusal names at most: where more do not come up it is no matter of nodes. A status stays small."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ def _close(job: Job, record: Record, given_up: tuple[Pod, ...], now: int, waits:
     over = Attempt(record.attempt, placement.admitted_at, ending.at, ending.cause, ending.first_failure, sat)
     former = tuple(replace(attempt, nodes=()) if attempt.nodes else attempt for attempt in record.attempts)
     failures, attempts = record.failures + own, (*former, over)[-KEPT_ATTEMPTS:]
-    wait = _backoff(ending, placement.admitted_at, failures, attempts)
+    wait = charges.wait(sat, _backoff(ending, placement.admitted_at, failures, attempts), waits)
     freed = replace(
         record,
         ending=None,

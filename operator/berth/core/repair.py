@@ -7,6 +7,8 @@ gang goes to the queue as any other.
 """
 
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from berth.core.admission import Pool, describe, unsuitable, widest_level
@@ -21,7 +23,11 @@ _AT_ONCE = (Cause.NODE_FAILURE, Cause.PODS_LOST)
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """A gang put together again. `moved`: (rank, former node, new node); `pool` counts the gang where it is now."""
+    """A gang put together again. `moved`: (rank, former node, new node).
+
+    `pool` counts the gang where it is now and where it was: until that is written a crash would bring the former
+    placement back, so what it leaves is nobody else's yet.
+    """
 
     placement: Placement
     moved: tuple[tuple[int, str, str], ...]
@@ -60,10 +66,11 @@ def mend(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
     ledger = pool.ledger.fork()
     bad = {trouble.node for trouble in job.troubles}
     # On a bad node a pod may still be there that nobody can confirm gone: what is taken there stays taken.
-    for node, requests in job.claims.items():
-        position = ledger.tree.position.get(node)
-        if position is not None and node not in bad:
-            ledger.give_back(position, requests)
+    given_back = [
+        (node, requests) for node, requests in job.claims.items() if node in ledger.tree.position and node not in bad
+    ]
+    for node, requests in given_back:
+        ledger.give_back(ledger.tree.position[node], requests)
     ranks = _keep(before, ledger, demand)
     if not ranks:
         return None
@@ -74,8 +81,21 @@ def mend(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
         return None
     ranks |= _replace(ledger, demand, ranks, lost, level)
     placement = describe(pool, [ranks[rank] for rank in range(gang.replicas)], job.generation, now)
+    seats = Counter(placement.nodes)
+    for node, requests in given_back:
+        _hold(ledger, node, requests, demand, seats[node])
     moved = tuple((rank, before.nodes[rank], placement.nodes[rank]) for rank in lost)
     return Mended(placement, moved, replace(pool, ledger=ledger))
+
+
+def _hold(ledger: Ledger, node: str, former: Iterable[tuple[str, int]], demand: Demand, replicas: int) -> None:
+    """Take again of what was given back on a node whatever the gang does not need there any more."""
+    needed = {name: amount * replicas for name, amount in demand.requests}
+    left = [(name, amount - needed.get(name, 0)) for name, amount in former]
+    position = ledger.tree.position[node]
+    used = Counter(ledger.used[position])
+    used.update({name: amount for name, amount in left if amount > 0})
+    ledger.set_used(position, used)
 
 
 def _keep(before: Placement, ledger: Ledger, demand: Demand) -> dict[int, int]:
