@@ -99,7 +99,9 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "only failures of its own are charged to a job": [
             cycles.blames_jobs_for_disruptions,
             cycles.blames_jobs_for_deletions,
+            cycles.judges_at_once,
         ],
+        "a failure beside a dying node is not charged": [cycles.takes_no_charge_back, cycles.judges_at_once],
         "a gang whose replicas have all succeeded has succeeded": [cycles.stops_what_has_succeeded],
         "time is only waited for while it is to come": [cycles.wakes_for_what_is_past],
         "a queue of finite jobs drains": [cycles.passes_over_who_waits, cycles.never_wakes],
