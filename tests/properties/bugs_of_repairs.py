@@ -55,8 +55,9 @@ def _widest_with_room(ledger: Ledger, demand: Demand, survivors: list[int], lost
     return None if repair._level(ledger, demand, survivors, lost, widest) is None else widest
 
 
-def _around_rank_0(pool: Pool, ranks: list[int], generation: int, now: int) -> Placement:
-    return replace(describe(pool, ranks, generation, now), spans=describe(pool, ranks[:1], generation, now).spans)
+def _around_rank_0(pool: Pool, ranks: list[int], generation: int, now: int, epoch: int) -> Placement:
+    told = describe(pool, ranks[:1], generation, now, epoch)
+    return replace(describe(pool, ranks, generation, now, epoch), spans=told.spans)
 
 
 def _where_it_is_emptiest(

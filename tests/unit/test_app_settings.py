@@ -45,6 +45,10 @@ def test_every_setting_is_read_under_its_name_in_camel_case(tmp_path: Path) -> N
         "poolReportSeconds": 1,
         "refusedSeconds": 5,
         "auditSeconds": 60,
+        "leaseNamespace": "berth-system",
+        "leaseName": "berth",
+        "leaseSeconds": 20,
+        "identity": "berth-0",
         "nodeGraceSeconds": 1,
         "chargeWindowSeconds": 2,
         "unconfirmedPodSeconds": 3,
@@ -73,6 +77,7 @@ def test_how_long_doubts_are_waited_out_is_set_here(tmp_path: Path) -> None:
 
 
 ADDRESS = "must be an address and a port of at most 65535, such as 0.0.0.0:8080"
+NAME = "must be a name as Kubernetes knows them: lower case letters, digits, `-` and `.`"
 WRONG = [
     ("mode", "observe", "Input should be 'Active' or 'Observe'"),
     ("mode", None, "Input should be 'Active' or 'Observe'"),
@@ -95,6 +100,12 @@ WRONG = [
     ("refusedSeconds", 3601, "Input should be less than or equal to 3600"),
     ("auditSeconds", 0, "Input should be greater than 0"),
     ("auditSeconds", 86401, "Input should be less than or equal to 86400"),
+    ("leaseNamespace", "", NAME),
+    ("leaseNamespace", "Kube_System", NAME),
+    ("leaseName", "-berth", NAME),
+    ("leaseSeconds", 0.5, "Input should be greater than or equal to 1"),
+    ("leaseSeconds", 301, "Input should be less than or equal to 300"),
+    ("identity", 7, "Input should be a valid string"),
     ("nodeGraceSeconds", -1, "Input should be greater than or equal to 0"),
     ("nodeGraceSeconds", 3601, "Input should be less than or equal to 3600"),
     ("chargeWindowSeconds", "90s", "Input should be a valid integer"),

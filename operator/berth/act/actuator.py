@@ -45,9 +45,10 @@ _REASON_LENGTH = 600
 
 
 class Actuator:
-    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates.
+    """Carries plans out.
 
-    `priority_class`: PriorityClass of the pods; None: the cluster's default.
+    `epoch` is the leader's term, which every pod carries. `priority_class`: PriorityClass of the pods; None: the
+    cluster's default. `clock` tells unix seconds, `monotonic` is for pauses and rates.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Actuator:
         mirror: Mirror,
         recorder: EventRecorder,
         report_every: float = 10.0,
+        epoch: int = 0,
         priority_class: str | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -64,6 +66,7 @@ class Actuator:
         self._client = client
         self._mirror = mirror
         self._recorder = recorder
+        self._epoch = epoch
         self._priority_class = priority_class
         self._clock = clock
         self._monotonic = monotonic
@@ -215,7 +218,7 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource, self._priority_class)
+            replicas = Replicas(seen, record.attempt, pool.resource, self._epoch, self._priority_class)
             await self._create_owned(entry, POD_DISRUPTION_BUDGETS, budget(seen, record.attempt))
             if seen.spec.replicas > 1:
                 await self._create_owned(entry, SERVICES, service(seen, record.attempt))

@@ -29,7 +29,7 @@ Find = Callable[[JobEntry], PoolFacts | None]
 
 
 async def try_replica(
-    client: ApiClient, entry: JobEntry, pool: PoolFacts | None, priority_class: str | None = None
+    client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int = 0, priority_class: str | None = None
 ) -> Replica:
     """Try rank 0 of the job's next attempt. Raises Transient if the API server could not be asked."""
     generation = entry.generation
@@ -37,7 +37,7 @@ async def try_replica(
     # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
     attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
     try:
-        pod = Replicas(entry.manifest, attempt, resource, priority_class).pod(0, None)
+        pod = Replicas(entry.manifest, attempt, resource, epoch, priority_class).pod(0, None)
     except TemplateError as error:
         return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, str(error)))
     try:
@@ -82,6 +82,7 @@ class Prober:
         pool: Find,
         priority_class: str | None = None,
         again_seconds: float = 60.0,
+        epoch: int = 0,
         pause_seconds: float = 2.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,6 +91,7 @@ class Prober:
         self._pool = pool
         self._priority_class = priority_class
         self._again = again_seconds
+        self._epoch = epoch
         self._pause = pause_seconds
         self._monotonic = monotonic
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -112,7 +114,7 @@ class Prober:
 
     async def _try(self, entry: JobEntry) -> None:
         try:
-            replica = await try_replica(self._client, entry, self._pool(entry), self._priority_class)
+            replica = await try_replica(self._client, entry, self._pool(entry), self._epoch, self._priority_class)
         except Transient as error:
             logger.warning("replica not tried", extra={"job": str(entry.key), "error": str(error)})
             await asyncio.sleep(self._pause)

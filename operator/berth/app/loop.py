@@ -77,6 +77,7 @@ class Loop:
         actuator: Actuator,
         bell: Bell,
         settings: Settings,
+        epoch: int = 0,
         before_cycle: Callable[[], float | None] = lambda: None,
         on_cycle: Callable[[float, float], None] = lambda _snapshot, _decide: None,
         clock: Callable[[], float] = time.time,
@@ -86,6 +87,7 @@ class Loop:
         self._actuator = actuator
         self._bell = bell
         self._settings = settings
+        self._epoch = epoch
         self._waits = settings.waits()
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
@@ -105,7 +107,7 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = replace(self._mirror.snapshot(self._settings.mode), waits=self._waits)
+        snapshot = replace(self._mirror.snapshot(self._settings.mode, self._epoch), waits=self._waits)
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

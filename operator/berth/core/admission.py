@@ -37,9 +37,9 @@ class Berth:
     demand: Demand
     fit: Fit
 
-    def placement(self, generation: int, now: int) -> Placement:
+    def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
-        return describe(self.pool, self.fit.ranks(), generation, now)
+        return describe(self.pool, self.fit.ranks(), generation, now, epoch)
 
     def take(self) -> None:
         """Count the gang's devices as taken in the pool's ledger."""
@@ -47,7 +47,7 @@ class Berth:
             self.pool.ledger.take(position, self.demand, replicas)
 
 
-def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int) -> Placement:
+def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch: int) -> Placement:
     """The placement of a gang whose ranks sit on these node positions, with the narrowest domain around them."""
     tree = pool.ledger.tree
     paths = [tree.above(position) for position in sorted(set(ranks))]
@@ -62,6 +62,7 @@ def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int) -> Pla
         nodes=tuple(names[position] for position in ranks),
         generation=generation,
         admitted_at=now,
+        epoch=epoch,
     )
 
 

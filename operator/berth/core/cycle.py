@@ -15,14 +15,15 @@ class Snapshot:
     """All that a cycle knows. What jobs and foreign pods hold is already taken in the pools' ledgers.
 
     `touched`: jobs that changed since the last cycle. Others with devices or an outcome are passed over, as nothing but
-    time could change their next step, and `Plan.wake_at` told when. None: look at all. `waits`: how long doubts are
-    waited out.
+    time could change their next step, and `Plan.wake_at` told when. None: look at all. `epoch`: the leader's term.
+    `waits`: how long doubts are waited out.
     """
 
     jobs: tuple[Job, ...]
     pools: dict[str, Pool]
     mode: Mode = Mode.ACTIVE
     touched: frozenset[JobKey] | None = None
+    epoch: int = 0
     waits: Waits = DEFAULT_WAITS
 
 
@@ -89,7 +90,7 @@ def _unchanged(job: Job, snapshot: Snapshot, wake: int | None, now: int) -> bool
 
 def _admit(job: Job, berth: Berth, snapshot: Snapshot, now: int) -> Decision:
     record = job.record
-    placement = berth.placement(job.generation, now)
+    placement = berth.placement(job.generation, now, snapshot.epoch)
     if snapshot.mode is Mode.OBSERVE:
         text = f"would start now: {explain.spread(placement)}; Berth only observes (mode Observe)"
         report = explain.waiting(job, Pending(Reason.OBSERVING, text))
@@ -119,7 +120,9 @@ def _next_attempt(job: Job, record: Record, placement: Placement, now: int, wait
 
 def _onward(job: Job, step: Decision, pools: dict[str, Pool], snapshot: Snapshot, now: int) -> Decision:
     """The closing of an attempt with the next one in the same write, if it may and can be repaired; else the step."""
-    mended = repair.mend(avoiding(job, now), pools, now) if repair.may_go_on(job, step, snapshot.mode) else None
+    if not repair.may_go_on(job, step, snapshot.mode):
+        return step
+    mended = repair.mend(avoiding(job, now), pools, now, snapshot.epoch)
     if mended is None:
         return step
     assert step.event is not None, "the end of an attempt is told"

@@ -50,7 +50,7 @@ def may_go_on(job: Job, step: Decision, mode: Mode) -> bool:
     return step.record.attempts[-1].cause in _AT_ONCE and step.record.retry_after is None
 
 
-def mend(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
+def mend(job: Job, pools: dict[str, Pool], now: int, epoch: int = 0) -> Mended | None:
     """Find the gang of an attempt that is being closed its next nodes; None if it cannot be repaired.
 
     Nothing is changed in `pools`: what the gang holds afterwards is counted in `Mended.pool`.
@@ -80,7 +80,7 @@ def mend(job: Job, pools: dict[str, Pool], now: int) -> Mended | None:
     if level is None:
         return None
     ranks |= _replace(ledger, demand, ranks, lost, level)
-    placement = describe(pool, [ranks[rank] for rank in range(gang.replicas)], job.generation, now)
+    placement = describe(pool, [ranks[rank] for rank in range(gang.replicas)], job.generation, now, epoch)
     seats = Counter(placement.nodes)
     for node, requests in given_back:
         _hold(ledger, node, requests, demand, seats[node])
