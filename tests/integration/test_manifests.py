@@ -149,6 +149,8 @@ FULL_TEMPLATE: Manifest = {
         {"pools": [f"p{n}" for n in range(16)]},
         {"topology": {"level": "node", "policy": "Preferred"}},
         {"backoffLimit": 0, "ttlSecondsAfterFinished": 0, "suspend": True, "binding": "Direct"},
+        {"startDeadline": "10s"},
+        {"startDeadline": "167h59m60s"},
         {"backoffLimit": 100, "ttlSecondsAfterFinished": 2**31 - 1},
         {"template": FULL_TEMPLATE},
     ],
@@ -248,6 +250,7 @@ def test_the_shape_of_a_placed_gang_stands_still(
     [
         ("suspend", True),
         ("backoffLimit", 7),
+        ("startDeadline", "1h"),
         ("ttlSecondsAfterFinished", 60),
         ("priorityClassName", "flagship"),
         ("pools", ["h800"]),

@@ -306,3 +306,16 @@ def test_shapes_that_are_left_empty_are_none() -> None:
     """`env:` with nothing behind it is how people clear a list."""
     pod = a_pod(template=a_template({**TRAINER, "env": None, "resources": {"requests": None}}, initContainers=None))
     assert env(pod)["BERTH_REPLICA"] == "0"
+
+
+def test_autoscalers_are_told_to_leave_replicas_alone_whatever_the_template_says() -> None:
+    """One that went would take the whole gang with it."""
+    template = {**a_template(), "metadata": {"annotations": {NOT_TO_EVICT: "true"}}}
+    assert a_pod(template=template)["metadata"]["annotations"] == {NOT_TO_EVICT: "false"}
+
+
+def test_replicas_get_the_priority_class_of_the_settings() -> None:
+    """None: the cluster's default."""
+    made = Replicas(a_job(), 1, GPU, priority_class="berth").pod(0, "n1")
+    assert made["spec"]["priorityClassName"] == "berth"
+    assert "priorityClassName" not in Replicas(a_job(), 1, GPU).pod(0, "n1")["spec"]
