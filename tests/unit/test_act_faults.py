@@ -1,11 +1,13 @@
 """Carrying out what faults call for: pods are marked before they go, a repair is one write, a budget is in place."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from berth.act.pods import budget
 from berth.core.plan import Verb
+from berth.kube.errors import ApiError
 from tests.unit.acting import BUDGET, KEY, PODS, STATUS, UID, Ground
 from tests.unit.small_cluster import refusal
 from tests.unit.wire_objects import a_job, own_pod, placed, pod_object, status_of
@@ -20,11 +22,12 @@ async def ground() -> AsyncIterator[Ground]:
     await made.actuator.finish(0)
 
 
-def running(ground: Ground, **spec: object) -> None:
+def running(ground: Ground, **spec: Any) -> None:
     """A gang on n1 and n2, both pods there and ready."""
     ground.submit(status=status_of(placed("n1", "n2", created=True)), **spec)
     for rank in (0, 1):
-        name, facts = f"train-1-{rank}", {"uid": f"u{rank}", "node": f"n{rank + 1}", "phase": "Running"}
+        name = f"train-1-{rank}"
+        facts: dict[str, Any] = {"uid": f"u{rank}", "node": f"n{rank + 1}", "phase": "Running"}
         ready = [{"type": "Ready", "status": "True"}]
         ground.cluster.put("pods", pod_object(name, conditions=ready, **facts))
         ground.mirror.put_own_pod(("team", name), own_pod(name, conditions=ready, **facts))
@@ -58,7 +61,7 @@ async def test_what_its_owner_stops_is_not_marked(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("error", [refusal(404, "NotFound"), refusal(409, "Conflict"), refusal(403, "Forbidden")])
-async def test_a_pod_that_cannot_be_marked_is_deleted_all_the_same(ground: Ground, error: Exception) -> None:
+async def test_a_pod_that_cannot_be_marked_is_deleted_all_the_same(ground: Ground, error: ApiError) -> None:
     """It is gone, or the operator may not: the mark is a courtesy."""
     running(ground)
     ground.mirror.drop_node(("", "n2"))

@@ -111,6 +111,22 @@ def test_what_is_no_trouble(change: Any) -> None:
     assert view(mirror).troubles == ()
 
 
+def test_when_most_nodes_lose_contact_at_once_none_is_taken_for_lost() -> None:
+    """It is the network that is cut, and the gangs run on; one node more in sight, and they are looked at again."""
+    mirror = seeing(placed("n1", "n2"))
+    for number, name in enumerate(("n1", "n3", "n4")):
+        assert [trouble.node for trouble in view(mirror).troubles] == (["n1"] if number else [])
+        mirror.put_node(("", name), unready(name))
+    assert touched(mirror) == {KEY}
+    assert view(mirror).troubles == ()
+    mirror.drop_node(("", "n2"))
+    assert view(mirror).troubles == (NodeTrouble("n2", Trouble.GONE),), "what is gone is gone"
+    touched(mirror)
+    mirror.put_node(("", "n4"), a_node("n4", version=3))
+    assert touched(mirror) == {KEY}
+    assert [trouble.node for trouble in view(mirror).troubles] == ["n1", "n2"]
+
+
 def test_nodes_of_a_failed_attempt_concern_the_job_until_the_next_one_is_over() -> None:
     """Its charge may have to be taken back."""
     mirror = seeing(Record(attempt=1, failures=1, attempts=(FAILED,)))

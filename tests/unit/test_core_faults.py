@@ -256,7 +256,13 @@ def test_how_long_a_pod_that_does_not_go_is_waited_for(
     """It may still write to the same volume: but not from a machine that is known to be off, and not for ever."""
     job = UP.ending(Cause.SUSPENDED, "spec.suspend is true", ended_at).but(troubles=troubles)
     job = job.with_pods(a_pod(1, deleting=True))
-    assert _next(job).verb is verb
+    decision = _next(job)
+    assert decision.verb is verb
+    if troubles == (unready("n1", 600),) and verb is Verb.REPORT:
+        (text,) = {c.message for c in decision.report.conditions if c.message}
+        assert text.endswith(
+            "; pod train-1-1 on node n1 cannot be confirmed gone, waited for until 1970-01-01T00:16:41Z"
+        )
     waited = any(trouble.kind is Trouble.NOT_READY for trouble in troubles)
     assert due(job.built, NOW) == (max(NOW, ended_at + 300) if waited else None)
 

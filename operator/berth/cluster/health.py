@@ -2,11 +2,22 @@
 
 A cycle only looks at jobs that changed, so a node that turns bad, or well again, has to touch every job that sits on
 it, or sat on it when its last attempt failed.
+
+When most nodes lose contact at once it is the network that is cut, or the control plane that was away, and what runs
+runs on. Then no node is taken for lost for that alone, as Kubernetes itself stops evicting then.
 """
 
+import logging
 from collections.abc import Iterable
 
 from berth.core.model import OUT_OF_SERVICE, Node, NodeTrouble, Trouble
+
+logger = logging.getLogger(__name__)
+
+BLIND_FROM = 3
+BLIND_PERCENT = 55
+"""So many nodes, and more than so many per cent of all, not ready at once: the fault is taken to be elsewhere. The
+share is that of the node lifecycle controller (`--unhealthy-zone-threshold`)."""
 
 
 def trouble(node: Node) -> NodeTrouble | None:
@@ -24,6 +35,7 @@ class Health:
     def __init__(self) -> None:
         self._there: set[str] = set()
         self._troubled: dict[str, NodeTrouble] = {}
+        self._unready: set[str] = set()
         self._concerned: dict[str, set[str]] = {}
         self._nodes_of: dict[str, frozenset[str]] = {}
 
@@ -33,18 +45,32 @@ class Health:
         now = trouble(node)
         if node.name in self._there and before == now:
             return ()
-        self._there.add(node.name)
-        if now is None:
-            self._troubled.pop(node.name, None)
-        else:
-            self._troubled[node.name] = now
-        return tuple(self._concerned.get(node.name, ()))
+        return self._set(node.name, now, there=True)
 
     def drop_node(self, name: str) -> Iterable[str]:
         """Forget a node that is gone; whom that concerns."""
-        self._there.discard(name)
-        self._troubled.pop(name, None)
-        return tuple(self._concerned.get(name, ()))
+        return self._set(name, None, there=False)
+
+    @property
+    def blind(self) -> bool:
+        """Whether so many nodes are not ready that none of them is taken for lost."""
+        return len(self._unready) >= BLIND_FROM and len(self._unready) * 100 > len(self._there) * BLIND_PERCENT
+
+    def _set(self, name: str, found: NodeTrouble | None, *, there: bool) -> Iterable[str]:
+        blind = self.blind
+        (self._there.add if there else self._there.discard)(name)
+        if found is None:
+            self._troubled.pop(name, None)
+        else:
+            self._troubled[name] = found
+        ill = found is not None and found.kind is Trouble.NOT_READY
+        (self._unready.add if ill else self._unready.discard)(name)
+        if self.blind == blind:
+            return tuple(self._concerned.get(name, ()))
+        if self.blind:
+            logger.warning("most nodes are not ready: none is taken for lost", extra={"nodes": len(self._unready)})
+        # All nodes without contact look different from now on.
+        return sorted(set().union(*(self._concerned.get(node, ()) for node in (name, *self._unready))))
 
     def concern(self, uid: str, nodes: frozenset[str]) -> None:
         """Say which nodes concern somebody; with none, nothing is kept of it."""
@@ -66,5 +92,6 @@ class Health:
         """Troubles of the nodes that concern somebody, by name of node."""
         nodes = self._nodes_of.get(uid, frozenset())
         gone = [NodeTrouble(name, Trouble.GONE) for name in nodes - self._there]
-        bad = [self._troubled[name] for name in nodes & self._troubled.keys()]
+        hidden = self._unready if self.blind else frozenset[str]()
+        bad = [self._troubled[name] for name in (nodes & self._troubled.keys()) - hidden]
         return tuple(sorted((*gone, *bad), key=lambda found: found.node))

@@ -175,10 +175,11 @@ def _kept(gang: Gang, placement: Placement) -> Reason:
     return Reason.CONTIGUOUS if dict(placement.spans).get(wanted, 1) == 1 else Reason.SCATTERED
 
 
-def stopping(record: Record, left: int) -> Report:
-    """Report of a job whose attempt is being stopped, `left` of its pods still there."""
+def stopping(record: Record, left: int, held_up: str = "") -> Report:
+    """Report of a job whose attempt is being stopped, `left` of its pods still there; `held_up`: what keeps one."""
     assert record.ending is not None, "a report on an ending needs one"
     text = f"{record.ending.message}; {count(left, 'pod')} of attempt {record.attempt} still to stop"
+    text += f"; {held_up}" if held_up else ""
     if record.ending.cause is Cause.SUSPENDED:
         state, pending = State.SUSPENDED, None
     else:

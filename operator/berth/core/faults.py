@@ -8,7 +8,7 @@ keep a whole gang's devices idle, so they have a deadline, and their nodes are a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.explain import count, span
+from berth.core.explain import count, moment, span
 from berth.core.model import (
     Cause,
     Ending,
@@ -175,6 +175,14 @@ def unconfirmed(job: Job, left: Iterable[Pod], ending: Ending, now: int, waits: 
         for pod in left
         if pod.deleting and (kind := kinds.get(pod.node)) is not None and (late or kind is not Trouble.NOT_READY)
     )
+
+
+def waited_for(job: Job, left: Iterable[Pod], ending: Ending, waits: Waits) -> str:
+    """Which pod cannot be confirmed gone, and until when it is waited for; empty if there is none."""
+    silent = {trouble.node for trouble in job.troubles if trouble.kind is Trouble.NOT_READY}
+    names = [f"{pod.name} on node {pod.node}" for pod in left if pod.node in silent]
+    until = moment(ending.at + waits.unconfirmed)
+    return f"{_some(sorted(names), 'pod')} cannot be confirmed gone, waited for until {until}" if names else ""
 
 
 def without(pods: tuple[Pod, ...]) -> str:

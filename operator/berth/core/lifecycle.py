@@ -157,7 +157,7 @@ def _stop(job: Job, record: Record, now: int, waits: Waits) -> Decision:
         job,
         Verb.STOP if doomed else Verb.REPORT,
         record,
-        explain.stopping(record, len(left)),
+        explain.stopping(record, len(left), faults.waited_for(job, left, ending, waits)),
         delete=doomed,
         event=event if fresh else None,
     )
