@@ -10,10 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
-from berth.act.pods import Replicas, TemplateError, budget, service, service_name
+from berth.act.belongings import Belongings, owned
+from berth.act.pods import Replicas, TemplateError, taken_by_scheduler
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
 from berth.api.job import TrainingJob
@@ -26,7 +26,7 @@ from berth.core.plan import Decision, Plan, Verb
 from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
 from berth.kube.events import EventRecorder, Regarding
-from berth.kube.resources import POD_DISRUPTION_BUDGETS, PODS, SERVICES, TRAINING_JOBS, Resource
+from berth.kube.resources import PODS, TRAINING_JOBS
 from berth.kube.retries import retrying
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,6 @@ REFUSED_PAUSE = 5.0
 """Seconds for which a job is left alone after the API server refused what was decided for it."""
 UNKNOWN_PAUSE = 1.0
 """Seconds before a job of which it is not known how it stands is asked about again."""
-
-
-_REASON_LENGTH = 600
 
 
 class Actuator:
@@ -68,6 +65,7 @@ class Actuator:
         self._recorder = recorder
         self._epoch = epoch
         self._priority_class = priority_class
+        self._belongings = Belongings(client, self._retrying)
         self._clock = clock
         self._monotonic = monotonic
         self._told = Told(report_every)
@@ -203,10 +201,7 @@ class Actuator:
         if decision.create:
             await self._create(entry, seen, decision.record, decision.create)
         if decision.closed is not None:
-            name = service_name(entry.key.name, decision.closed)
-            await self._delete_owned(entry, POD_DISRUPTION_BUDGETS, name)
-            if seen.spec.replicas > 1:
-                await self._delete_owned(entry, SERVICES, name)
+            await self._belongings.delete(entry, seen, decision.closed)
 
     async def _create(self, entry: JobEntry, seen: TrainingJob, record: Record, ranks: tuple[int, ...]) -> None:
         """Create pods of an attempt. What is refused ends the attempt, by the next cycle's decision."""
@@ -219,9 +214,7 @@ class Actuator:
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
             replicas = Replicas(seen, record.attempt, pool.resource, self._epoch, self._priority_class)
-            await self._create_owned(entry, POD_DISRUPTION_BUDGETS, budget(seen, record.attempt))
-            if seen.spec.replicas > 1:
-                await self._create_owned(entry, SERVICES, service(seen, record.attempt))
+            await self._belongings.create(entry, seen, record.attempt)
             await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
@@ -237,39 +230,19 @@ class Actuator:
         except AlreadyExists:
             made = await self._retrying(self._client.get, PODS, name, namespace=namespace)
             own = project.own_pod(made)
-            if not _owned(made, entry) or own.job_uid != entry.uid:
+            if not owned(made, entry) or own.job_uid != entry.uid:
                 raise TemplateError(taken(name)) from None
         else:
             own = project.own_pod({**pod, "metadata": made["metadata"]})
         if own.job_uid == entry.uid:  # else a webhook took the label: no watch of Berth's pods would ever tell of it
             self._mirror.answer_own_pod((namespace, name), own)
 
-    async def _create_owned(self, entry: JobEntry, resource: Resource, body: JsonObject) -> None:
-        """Create what an attempt needs besides its pods; one of that name that is there must be the job's."""
-        try:
-            await self._retrying(self._client.create, resource, body, namespace=entry.key.namespace, metadata_only=True)
-        except AlreadyExists:
-            name = body["metadata"]["name"]
-            there = await self._retrying(self._client.get, resource, name, namespace=entry.key.namespace)
-            if not _owned(there, entry):
-                what = f"{resource.kind} {name}"
-                text = f"a {what} is there already and is not this job's; delete it, or rename the job"
-                raise TemplateError(text) from None
-
     async def _mark_disrupted(self, entry: JobEntry, name: str, uid: str, why: str) -> None:
         """Say in the pod's status, in the words of Kubernetes, that the scheduler takes it: for whoever watches pods.
 
         The uid guards: another pod of that name is not marked.
         """
-        now = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "PreemptionByScheduler",
-            "message": f"Berth: {why}"[:_REASON_LENGTH],
-            "lastTransitionTime": now,
-        }
-        body = {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
+        body = taken_by_scheduler(uid, why, int(self._clock()))
         try:
             await self._retrying(
                 self._client.patch,
@@ -293,16 +266,6 @@ class Actuator:
             await self._retrying(self._client.delete, PODS, name, namespace=entry.key.namespace, uid=uid)
         except (NotFound, Conflict):  # gone, or gone and made anew by somebody: either way not ours to delete
             self._mirror.pod_is_gone((entry.key.namespace, name), uid)
-
-    async def _delete_owned(self, entry: JobEntry, resource: Resource, name: str) -> None:
-        namespace = entry.key.namespace
-        try:
-            there = await self._retrying(self._client.get, resource, name, namespace=namespace, metadata_only=True)
-            if _owned(there, entry):
-                uid = there["metadata"]["uid"]
-                await self._retrying(self._client.delete, resource, name, namespace=namespace, uid=uid)
-        except (NotFound, Conflict):
-            return  # gone, or gone and made anew by somebody
 
     async def _remove(self, entry: JobEntry) -> None:
         logger.info("time to live is over", extra={"job": str(entry.key), "verb": Verb.REMOVE})
@@ -351,11 +314,6 @@ def regarding(job: TrainingJob) -> Regarding:
     """What an event about a job refers to."""
     metadata = job.metadata
     return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
-
-
-def _owned(obj: JsonObject, entry: JobEntry) -> bool:
-    """Whether an object that was found under one of the job's names is the job's."""
-    return any(owner.get("uid") == entry.uid for owner in obj["metadata"].get("ownerReferences") or ())
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:

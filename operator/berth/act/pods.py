@@ -12,6 +12,7 @@ from typing import Any
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
+from berth.api.wire import MESSAGE_LENGTH, cut, rfc3339
 from berth.cluster.project import pod_name
 
 NOT_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
@@ -67,6 +68,21 @@ def budget(job: TrainingJob, attempt: int) -> dict[str, Any]:
         },
         "spec": {"minAvailable": job.spec.replicas, "selector": {"matchLabels": labels(job, attempt)}},
     }
+
+
+def taken_by_scheduler(uid: str, why: str, at: int) -> dict[str, Any]:
+    """Patch of a pod's status that says, in the words of Kubernetes, that a scheduler takes the pod.
+
+    The uid guards: another pod of that name is not patched. `at` in unix seconds.
+    """
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": cut(f"Berth: {why}", MESSAGE_LENGTH),
+        "lastTransitionTime": rfc3339(at),
+    }
+    return {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
 
 
 class Replicas:
