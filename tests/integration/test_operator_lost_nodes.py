@@ -187,6 +187,41 @@ def test_devices_gone_for_a_moment_leave_the_running_gang_alone(scene: Scene, ap
     assert scene.status("train")["attempt"] == 1
 
 
+def test_an_operator_that_dies_with_the_node_leaves_the_repair_to_the_next(
+    scene: Scene, api: Api, operator: OperatorProcess
+) -> None:
+    """The gang is being stopped when it is killed; the next one lets the other replicas keep their nodes."""
+    scene.cluster([4])
+    scene.submit("train", replicas=3, sim={"terminate": 4})
+    scene.wait("train", "Running")
+    before = scene.placed("train")
+    (spare,) = set(scene.nodes) - set(before)
+    nodes.remove(api, [before[2]])
+    scene.wait_for("train", lambda s: "ending" in s, "to be stopped")
+
+    operator.kill()
+    operator.start()
+
+    status = running_again(scene, "train")
+    assert scene.placed("train") == [before[0], before[1], spare]
+    assert attempts(status) == [(1, "NodeFailure")]
+
+
+def test_a_verdict_that_is_pending_outlives_the_operator(scene: Scene, api: Api, operator: OperatorProcess) -> None:
+    """Killed while the last charge may be taken back: the next operator takes it back, when the node turns bad."""
+    scene.cluster([3])
+    scene.submit("train", replicas=1, backoffLimit=0, sim={"fail": 0.5, "exit_code": 9})
+    scene.wait_pending("train", "ChargePending")
+    (sat,) = unfold(scene.status("train")["attempts"][0]["nodes"])
+
+    operator.kill()
+    nodes.fail(api, sat)
+    operator.start()
+
+    status = scene.wait_for("train", lambda s: s.get("attempt") == 2, "to be tried again")
+    assert attempts(status)[0] == (1, "NodeFailure")
+
+
 @pytest.mark.timeout(400)
 def test_of_512_replicas_three_lose_their_nodes_and_509_stay(scene: Scene, api: Api) -> None:
     """At once, and inside the required domain: everybody else stays, and all of it runs again."""

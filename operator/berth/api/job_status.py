@@ -194,7 +194,7 @@ class JobStatus(Report):
     attempt: Count | None = None
     """Number of the current attempt, or of the last one, from 1. Absent until the job was placed once."""
     placement: Placement | None = None
-    """Where the gang sits, or sat when the job finished. Absent while it waits."""
+    """Where the gang sits, or sat when the job succeeded. Absent while it waits, and once it has failed for good."""
     ending: Ending | None = None
     """Why the current attempt is being stopped. Absent otherwise."""
     failures: Count | None = None
