@@ -23,11 +23,17 @@ async def ground() -> AsyncIterator[Ground]:
 
 
 async def test_a_placement_is_on_record_before_its_first_pod(ground: Ground) -> None:
-    """Status, then what protects the pods and what they look each other up by, then the pods."""
+    """Status, then rank 0, then what belongs to it: what protects the pods and what they find each other by; the rest.
+
+    The last pod comes last: until it is there, everything before it is made sure of again.
+    """
     ground.submit()
     await ground.run()
-    assert ground.cluster.writes()[:3] == [STATUS, BUDGET, SERVICE]
-    assert sorted(ground.cluster.writes()[3:]) == PODS
+    assert ground.cluster.writes() == [STATUS, PODS[0], BUDGET, SERVICE, PODS[1]]
+    (first,) = [ground.cluster.objects["pods", "team", "train-1-0"]["metadata"]["uid"]]
+    for kind in ("services", "poddisruptionbudgets"):
+        (owner,) = ground.cluster.objects[kind, "team", "train-1"]["metadata"]["ownerReferences"]
+        assert owner == {"apiVersion": "v1", "kind": "Pod", "name": "train-1-0", "uid": first}
     assert (ground.status()["placement"]["nodes"], ground.status()["attempt"]) == ("n[1-2]", 1)
     tied = [str(ground.cluster.objects["pods", "team", f"train-1-{rank}"]["spec"]["affinity"]) for rank in (0, 1)]
     assert ["'n1'" in tied[0], "'n2'" in tied[1]] == [True, True]
@@ -53,7 +59,7 @@ async def test_a_job_of_one_replica_needs_no_service(ground: Ground) -> None:
     """Nobody has to find it."""
     ground.submit(replicas=1)
     await ground.run()
-    assert ground.cluster.writes() == [STATUS, BUDGET, "create pods team/train-1-0"]
+    assert ground.cluster.writes() == [STATUS, "create pods team/train-1-0", BUDGET]
 
 
 async def test_service_and_budget_of_an_attempt_go_with_it(ground: Ground) -> None:

@@ -75,7 +75,7 @@ async def test_a_repair_is_on_record_in_one_write_before_anything_is_made(ground
     running(ground)
     made = [f"create {kind} team/train-1" for kind in ("poddisruptionbudgets", "services")]
     for kind in ("poddisruptionbudgets", "services"):
-        metadata = {"name": "train-1", "namespace": "team", "ownerReferences": [{"uid": UID}]}
+        metadata = {"name": "train-1", "namespace": "team", "labels": {"berth.dev/job-uid": UID}}
         ground.cluster.put(kind, {"metadata": metadata})
     ground.mirror.drop_node(("", "n2"))
     await ground.run()
@@ -85,8 +85,8 @@ async def test_a_repair_is_on_record_in_one_write_before_anything_is_made(ground
     plan = await ground.run()
     assert [decision.verb for decision in plan.decisions] == [Verb.ADMIT]
     writes = ground.cluster.writes()
-    assert writes[:3] == [STATUS, *(call.replace("train-1", "train-2") for call in made)]
-    assert sorted(writes[3:5]) == [call.replace("train-1", "train-2") for call in PODS]
+    expected = [PODS[0], *made, PODS[1]]
+    assert writes[:5] == [STATUS, *(call.replace("train-1", "train-2") for call in expected)]
     assert writes[5:] == [call.replace("create", "delete") for call in made]
     status = ground.status()
     assert (status["attempt"], status["placement"]["nodes"]) == (2, "n[1,3]")
@@ -118,13 +118,14 @@ async def test_a_budget_that_is_somebody_elses_refuses_the_attempt(ground: Groun
     await ground.run()
     text = "a PodDisruptionBudget train-1 is there already and is not this job's; delete it, or rename the job"
     assert ground.mirror.jobs[KEY].refused == text
-    assert ground.cluster.names("pods") == []
+    assert ground.cluster.names("pods") == ["train-1-0"], "the rest is not made, and this one is taken back"
     assert BUDGET in ground.cluster.calls
 
 
 def test_a_budget_covers_all_replicas_of_one_attempt() -> None:
     """An integer: a percentage would need a controller that knows TrainingJobs."""
-    made = budget(a_job(replicas=7), 3)
+    made = budget(a_job(replicas=7), 3, "uid-of-rank-0")
+    assert made["metadata"]["ownerReferences"][0]["uid"] == "uid-of-rank-0"
     assert made["metadata"]["name"] == "train-3"
     assert made["spec"] == {
         "minAvailable": 7,

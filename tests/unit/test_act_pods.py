@@ -102,9 +102,10 @@ def test_replicas_find_each_other_by_host_names_under_the_attempts_service() -> 
 
 def test_the_service_selects_one_attempt_and_shows_who_is_not_ready() -> None:
     """The rendezvous comes before readiness, and workers of an earlier attempt must not be found."""
-    found = service(a_job(), 2)
+    found = service(a_job(), 2, "uid-of-rank-0")
     assert found["metadata"]["name"] == "train-2"
-    assert found["metadata"]["ownerReferences"][0]["uid"] == "train-uid"
+    (owner,) = found["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Pod", "train-2-0", "uid-of-rank-0")
     spec = found["spec"]
     assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
     assert spec["selector"] == {"berth.dev/job": "train", "berth.dev/job-uid": "train-uid", "berth.dev/attempt": "2"}

@@ -234,7 +234,6 @@ def test_two_gangs_that_lost_nodes_do_not_get_the_same_one() -> None:
     "job",
     [
         pytest.param(broken("n0", "n1").but(suspended=True), id="suspended meanwhile"),
-        pytest.param(broken("n0", "n1").held_back("Validating", "being tried"), id="its pods are not known yet"),
         pytest.param(
             broken("n0", "n1").recorded(ending=Ending(Cause.PODS_LOST, 110, "pod vanished")), id="after a short attempt"
         ),
@@ -249,6 +248,15 @@ def test_two_gangs_that_lost_nodes_do_not_get_the_same_one() -> None:
 def test_who_does_not_go_on_at_once(job: JobBuilder) -> None:
     """The attempt is closed, and that is all."""
     assert decided(job, picture="s0\n  l0 8 8 8")["train"].verb is Verb.CLOSE
+
+
+def test_a_gang_whose_replicas_are_not_known_yet_keeps_its_devices_until_they_are() -> None:
+    """After a restart of the operator: its nodes are not given away while a dry run finds out what a replica takes."""
+    unknown = broken("n0", "n1").held_back("Validating", "being tried")
+    step = decided(unknown, picture="s0\n  l0 8 8 8")["train"]
+    assert (step.verb, step.record.placement is not None) == (Verb.REPORT, True)
+    refused = broken("n0", "n1").held_back("TemplateRefused", "no such volume")
+    assert decided(refused, picture="s0\n  l0 8 8 8")["train"].verb is Verb.CLOSE
 
 
 def test_a_pod_that_nobody_can_confirm_gone_keeps_its_room() -> None:

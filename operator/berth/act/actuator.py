@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import ParamSpec, TypeVar
 
-from berth.act.belongings import Belongings, owned
+from berth.act.belongings import Belongings
 from berth.act.pods import Replicas, TemplateError, taken_by_scheduler
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
@@ -214,8 +214,15 @@ class Actuator:
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
             replicas = Replicas(seen, record.attempt, pool.resource, self._epoch, self._priority_class)
-            await self._belongings.create(entry, seen, record.attempt)
-            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
+            # Rank 0 first: what else the attempt has belongs to that pod.
+            if ranks[0] == 0:
+                await self._create_pod(entry, replicas.pod(0, placement.nodes[0]))
+            anchor = entry.pods.get(project.pod_name(entry.key.name, record.attempt, 0))
+            if anchor is None:
+                return  # it has gone already: the next cycle sees to that
+            await self._belongings.create(entry, seen, record.attempt, anchor.pod.uid)
+            others = ranks[ranks[0] == 0 :]
+            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in others)
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
         except (Conflict, NotFound, Transient):
@@ -230,7 +237,7 @@ class Actuator:
         except AlreadyExists:
             made = await self._retrying(self._client.get, PODS, name, namespace=namespace)
             own = project.own_pod(made)
-            if not owned(made, entry) or own.job_uid != entry.uid:
+            if not _owned(made, entry) or own.job_uid != entry.uid:
                 raise TemplateError(taken(name)) from None
         else:
             own = project.own_pod({**pod, "metadata": made["metadata"]})
@@ -314,6 +321,11 @@ def regarding(job: TrainingJob) -> Regarding:
     """What an event about a job refers to."""
     metadata = job.metadata
     return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
+
+
+def _owned(obj: JsonObject, entry: JobEntry) -> bool:
+    """Whether a pod that was found under one of the job's names is the job's."""
+    return any(owner.get("uid") == entry.uid for owner in obj["metadata"].get("ownerReferences") or ())
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:

@@ -37,15 +37,15 @@ def labels(job: TrainingJob, attempt: int) -> dict[str, str]:
     }
 
 
-def service(job: TrainingJob, attempt: int) -> dict[str, Any]:
-    """Headless Service of an attempt."""
+def service(job: TrainingJob, attempt: int, anchor: str) -> dict[str, Any]:
+    """Headless Service of an attempt; `anchor` is the uid of rank 0's pod, with which it goes."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
             "name": service_name(job.metadata.name, attempt),
             "labels": labels(job, attempt),
-            "ownerReferences": [_owner(job)],
+            "ownerReferences": [_anchored(job, attempt, anchor)],
         },
         "spec": {
             "clusterIP": "None",
@@ -56,15 +56,18 @@ def service(job: TrainingJob, attempt: int) -> dict[str, Any]:
     }
 
 
-def budget(job: TrainingJob, attempt: int) -> dict[str, Any]:
-    """PodDisruptionBudget of an attempt: whoever asks before it disturbs a pod may not take any of them."""
+def budget(job: TrainingJob, attempt: int, anchor: str) -> dict[str, Any]:
+    """PodDisruptionBudget of an attempt: whoever asks before it disturbs a pod may not take any of them.
+
+    It goes with rank 0's pod, whose uid is `anchor`.
+    """
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": {
             "name": service_name(job.metadata.name, attempt),
             "labels": labels(job, attempt),
-            "ownerReferences": [_owner(job)],
+            "ownerReferences": [_anchored(job, attempt, anchor)],
         },
         "spec": {"minAvailable": job.spec.replicas, "selector": {"matchLabels": labels(job, attempt)}},
     }
@@ -167,6 +170,15 @@ class Replicas:
             devices=job.spec.devices_per_replica,
             coordinator=coordinator,
         )
+
+
+def _anchored(job: TrainingJob, attempt: int, anchor: str) -> dict[str, Any]:
+    """Owner of what an attempt needs besides its pods.
+
+    Rank 0's pod and not the job: so the garbage collector takes it away with the attempt, even if the operator died
+    between the end of the attempt and the deletion.
+    """
+    return {"apiVersion": "v1", "kind": "Pod", "name": pod_name(job.metadata.name, attempt, 0), "uid": anchor}
 
 
 def _owner(job: TrainingJob) -> dict[str, Any]:

@@ -22,7 +22,10 @@ from berth.core.model import (
     Refusal,
     Trouble,
 )
+from berth.core.plan import Reason
 
+AT_ONCE = (Cause.NODE_FAILURE, Cause.PODS_LOST)
+"""Causes after which a gang goes on at once, with every rank that can stay where it was."""
 KEPT_REFUSALS = 8
 MOST_REFUSED = 64
 """Nodes that one refusal names at most: where more do not come up it is no matter of nodes. A status stays small."""
@@ -285,3 +288,12 @@ def _some(names: list[str], noun: str) -> str:
     shown = ", ".join(names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{noun if len(names) == 1 else f'{noun}s'} {shown}{more}"
+
+
+def shape_unknown(job: Job, ending: Ending) -> bool:
+    """Whether it is not known yet what a replica takes, so that a gang cannot be repaired though it might be.
+
+    So it is after a restart of the operator, until the dry run: its nodes are not given away meanwhile.
+    """
+    validating = job.hindrance is not None and job.hindrance.reason == Reason.VALIDATING
+    return validating and ending.cause in AT_ONCE and not job.suspended

@@ -148,7 +148,7 @@ def _stop(job: Job, record: Record, now: int, waits: Waits) -> Decision:
     assert ending is not None, "an attempt is stopped for a recorded cause"
     left = [pod for pod in job.pods if pod.attempt == record.attempt and not pod.ended]
     given_up = faults.unconfirmed(job, left, ending, now, waits)
-    if len(given_up) == len(left):
+    if len(given_up) == len(left) and not faults.shape_unknown(job, ending):
         return _close(job, record, given_up, now, waits)
     fresh = job.record.ending is None
     event = Event("Stopping", f"attempt {record.attempt}: {ending.message}", ending.cause is not Cause.SUSPENDED)

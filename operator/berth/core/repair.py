@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 
 from berth.core.admission import Pool, describe, unsuitable, widest_level
 from berth.core.explain import count
-from berth.core.model import Cause, Demand, Job, Mode, Placement
+from berth.core.faults import AT_ONCE
+from berth.core.model import Demand, Job, Mode, Placement
 from berth.core.placement import fill
 from berth.core.plan import Decision, Verb
 from berth.core.slots import Ledger, barrier, room
-
-_AT_ONCE = (Cause.NODE_FAILURE, Cause.PODS_LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def may_go_on(job: Job, step: Decision, mode: Mode) -> bool:
     """Whether an attempt that is being closed may be followed by the next one at once."""
     if step.verb is not Verb.CLOSE or mode is Mode.OBSERVE or job.suspended or job.hindrance is not None:
         return False
-    return step.record.attempts[-1].cause in _AT_ONCE and step.record.retry_after is None
+    return step.record.attempts[-1].cause in AT_ONCE and step.record.retry_after is None
 
 
 def mend(job: Job, pools: dict[str, Pool], now: int, epoch: int = 0) -> Mended | None:
