@@ -56,7 +56,7 @@ def test_what_is_made_for_a_gang_belongs_to_its_job_and_to_one_attempt(scene: Sc
     """Pods carry labels, owner, host name and devices; a headless Service selects the attempt, ready or not."""
     scene.cluster([2])
     job = scene.submit("train", replicas=2, runtime="Torchrun")
-    scene.wait("train", "Running")
+    status = scene.wait("train", "Running")
 
     (service,) = scene.services("train").values()
     labels = {"berth.dev/job": "train", "berth.dev/job-uid": job["metadata"]["uid"], "berth.dev/attempt": "1"}
@@ -69,7 +69,8 @@ def test_what_is_made_for_a_gang_belongs_to_its_job_and_to_one_attempt(scene: Sc
     pods = scene.pods("train")
     assert list(pods) == ["train-1-0", "train-1-1"]
     for rank, (name, pod) in enumerate(pods.items()):
-        assert labels | {"berth.dev/replica": str(rank)} == pod["metadata"]["labels"]
+        epoch = str(status["placement"]["epoch"])
+        assert labels | {"berth.dev/replica": str(rank), "berth.dev/epoch": epoch} == pod["metadata"]["labels"]
         assert (name, "train-1", "Never") == (
             pod["spec"]["hostname"],
             pod["spec"]["subdomain"],
