@@ -25,7 +25,7 @@ from berth.core.model import (
 
 KEPT_REFUSALS = 8
 MOST_REFUSED = 64
-"""Nodes that one refusal names at most: where more do not come up it is no matter of nodes. A status stays small."""
+"""Nodes that one refusal names at most, so that a status stays small; of more, the next attempt names others."""
 
 
 @dataclass(frozen=True, slots=True)
