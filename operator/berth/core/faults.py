@@ -28,7 +28,7 @@ AT_ONCE = (Cause.NODE_FAILURE, Cause.PODS_LOST)
 """Causes after which a gang goes on at once, with every rank that can stay where it was."""
 KEPT_REFUSALS = 8
 MOST_REFUSED = 64
-"""Nodes that one refusal names at most: where more do not come up it is no matter of nodes. A status stays small."""
+"""Nodes that one refusal names at most, so that a status stays small; of more, the next attempt names others."""
 
 
 @dataclass(frozen=True, slots=True)
