@@ -25,7 +25,7 @@ def swapped(function: Callable[P, R], **parts: object) -> Callable[P, R]:
     unknown = parts.keys() - function.__globals__.keys()
     assert not unknown, f"{function.__name__} knows no {unknown}"
     made = FunctionType(function.__code__, {**function.__globals__, **parts}, function.__name__)
-    made.__kwdefaults__ = function.__kwdefaults__
+    made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     return made
 
 

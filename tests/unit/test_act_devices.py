@@ -5,7 +5,7 @@ from typing import Any
 from berth.accel.catalogue import Catalogue
 from berth.accel.profile import HandOver
 from berth.act.devices import Chosen
-from berth.act.pods import Replicas
+from berth.act.pods import NOT_TO_EVICT, Replicas
 from berth.api.names import ANNOTATION_DEVICES
 from berth.core.layout import mask_of
 from tests.unit.wire_objects import Json, a_job, a_template
@@ -24,6 +24,7 @@ def test_the_pod_asks_for_its_devices_before_it_is_bound() -> None:
     """By the pair of annotations that the vendor's scheduler would write."""
     pod = a_pod(3, 4, 5, 6, 7)
     assert pod["metadata"]["annotations"] == {
+        NOT_TO_EVICT: "false",
         ANNOTATION_DEVICES: "4,5,6,7",
         NPU: "Ascend910-4,Ascend910-5,Ascend910-6,Ascend910-7",
         "predicate-time": "100000000304",
@@ -62,4 +63,7 @@ def test_the_trainer_sees_its_devices_by_downward_api() -> None:
 
 def test_where_the_make_has_no_words_for_it_the_choice_can_be_read_all_the_same() -> None:
     """By a plugin or an admission policy of the site."""
-    assert a_pod(hand_over=HandOver())["metadata"]["annotations"] == {ANNOTATION_DEVICES: "0,1,2,3"}
+    assert a_pod(hand_over=HandOver())["metadata"]["annotations"] == {
+        NOT_TO_EVICT: "false",
+        ANNOTATION_DEVICES: "0,1,2,3",
+    }

@@ -27,16 +27,22 @@ from berth.kube.resources import PODS
 logger = logging.getLogger(__name__)
 
 
-async def try_replica(client: ApiClient, entry: JobEntry, pools: Sequence[PoolFacts], epoch: int = 0) -> Replica:
+async def try_replica(
+    client: ApiClient,
+    entry: JobEntry,
+    pools: Sequence[PoolFacts],
+    epoch: int = 0,
+    priority_class: str | None = None,
+) -> Replica:
     """Try rank 0 of the job's next attempt, once for each set of defaults of the pools that it may land in.
 
     `pools` has one for each set. Without any, the devices are left out. What every pool would refuse hinders the job;
     what only some would refuse keeps it out of these. Raises Transient if the API server could not be asked.
     """
     generation = entry.generation  # what is found out is about the template as it is now, not as it is then
-    tried = {pool.defaults_id: await _try_in(client, entry, pool, epoch) for pool in pools}
+    tried = {pool.defaults_id: await _try_in(client, entry, pool, epoch, priority_class) for pool in pools}
     if not tried:
-        tried[""] = await _try_in(client, entry, None, epoch)
+        tried[""] = await _try_in(client, entry, None, epoch, priority_class)
     refused = [shape.refused for shape in tried.values() if shape.refused is not None]
     plain = tried.get("") or next(iter(tried.values()))
     hindered = Hindrance(Reason.TEMPLATE_REFUSED, refused[0]) if len(refused) == len(tried) else None
@@ -51,13 +57,18 @@ async def try_replica(client: ApiClient, entry: JobEntry, pools: Sequence[PoolFa
     )
 
 
-async def _try_in(client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int) -> Shape:
+async def _try_in(
+    client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int, priority_class: str | None
+) -> Shape:
     """Try it as it would be in one pool."""
     resource = (pool.resource or None) if pool else None
     # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
     attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
     try:
-        pod = Replicas(entry.manifest, attempt, resource, epoch, pool.defaults if pool else None).pod(0, None)
+        replicas = Replicas(
+            entry.manifest, attempt, resource, epoch, priority_class, pool_defaults=pool.defaults if pool else None
+        )
+        pod = replicas.pod(0, None)
     except TemplateError as error:
         return Shape(refused=str(error))
     try:
@@ -98,6 +109,7 @@ class Prober:
         *,
         client: ApiClient,
         mirror: Mirror,
+        priority_class: str | None = None,
         again_seconds: float = 60.0,
         epoch: int = 0,
         pause_seconds: float = 2.0,
@@ -105,6 +117,7 @@ class Prober:
     ) -> None:
         self._client = client
         self._mirror = mirror
+        self._priority_class = priority_class
         self._again = again_seconds
         self._epoch = epoch
         self._pause = pause_seconds
@@ -129,7 +142,9 @@ class Prober:
 
     async def _try(self, entry: JobEntry) -> None:
         try:
-            replica = await try_replica(self._client, entry, self._mirror.landings(entry), self._epoch)
+            replica = await try_replica(
+                self._client, entry, self._mirror.landings(entry), self._epoch, self._priority_class
+            )
         except Transient as error:
             logger.warning("replica not tried", extra={"job": str(entry.key), "error": str(error)})
             await asyncio.sleep(self._pause)

@@ -1,6 +1,7 @@
 """What a pod or a placement takes on a node: amounts, and which devices, as far as that is known."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,14 @@ class Claim:
     requests: Requests
     ids: int | None = None
     told: DeviceLists = ()
+
+    def beside(self, other: "Claim | None") -> "Claim":
+        """The claim of a placement that takes over from another of the same job: together the most of both."""
+        if other is None:
+            return self
+        most = tuple((Counter(dict(self.requests)) | Counter(dict(other.requests))).items())
+        ids = self.ids | other.ids if self.ids is not None and other.ids is not None else None
+        return Claim(most, ids)
 
 
 def device_lists(annotations: Mapping[str, str] | None) -> DeviceLists:

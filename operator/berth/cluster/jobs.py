@@ -8,15 +8,31 @@ ordered by resourceVersion.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from berth.api.job import TrainingJob
+from berth.api.rules import duration_seconds
 from berth.cluster import records
 from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
 from berth.core.affinity import Terms
-from berth.core.model import Gang, Groups, Hindrance, Job, JobKey, Pod, Policy, Record, Shape, Toleration
+from berth.core.model import (
+    Gang,
+    Groups,
+    Hindrance,
+    Job,
+    JobKey,
+    NodeTrouble,
+    Pod,
+    Policy,
+    Record,
+    Shape,
+    Toleration,
+)
 from berth.core.plan import Reason
+
+NOTHING_TOLD: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +68,7 @@ class JobEntry:
     assumed: Record | None = None
     busy: bool = False
     claims: dict[str, Claim] = field(default_factory=dict)
-    """What the placement takes, by node."""
+    """What the placement takes, by node; replaced, never changed in place."""
     view: Job | None = None
     """The job as a cycle sees it; None after a change."""
 
@@ -98,15 +114,17 @@ class JobEntry:
         return self.assumed or self.record
 
     @property
-    def holding(self) -> Record:
-        """The record whose devices count as taken.
+    def holding(self) -> tuple[Record, ...]:
+        """The records whose devices count as taken, the newest first.
 
-        A placement that is being written counts already; one that is being given back counts until that is written,
-        because a crash in between would leave it on record.
+        A placement that is being written counts already; one that is being given back, or up for another one, counts
+        until that is written, because a crash in between would leave it on record.
         """
-        if self.assumed is not None and self.assumed.holds is not None:
-            return self.assumed
-        return self.record
+        if self.assumed is None or self.assumed.holds is None:
+            return (self.record,)
+        if self.record.holds is None or self.record.attempt == self.assumed.attempt:
+            return (self.assumed,)
+        return (self.assumed, self.record)
 
     def gang(self) -> Gang:
         """What the job asks for, with what a dry run found out about its replicas."""
@@ -127,8 +145,24 @@ class JobEntry:
             shapes=replica.shapes,
         )
 
-    def to_view(self, classes: dict[str, int], default_priority: int, mounted: Mapping[int, int] | None = None) -> Job:
-        """The job as a cycle sees it. `mounted`: mask of the devices that ranks really have, where that is known."""
+    def concerned(self) -> frozenset[str]:
+        """Nodes whose fate matters to the job: of its placement, and of a failed attempt whose charge is not final."""
+        believed = self.believed
+        held = believed.placement.nodes if believed.placement is not None and believed.outcome is None else ()
+        return frozenset(held).union(*(attempt.nodes for attempt in believed.attempts[-1:]))
+
+    def to_view(
+        self,
+        classes: dict[str, int],
+        default_priority: int,
+        troubles: tuple[NodeTrouble, ...] = (),
+        mounted: Mapping[str, int] = NOTHING_TOLD,
+    ) -> Job:
+        """The job as a cycle sees it.
+
+        `troubles` are those of the nodes that concern it, `mounted` the masks of the devices that pods really have, by
+        the pod's name, where that is known.
+        """
         spec, metadata = self.manifest.spec, self.manifest.metadata
         return Job(
             key=self.key,
@@ -142,15 +176,14 @@ class JobEntry:
             deleting=metadata.deletion_timestamp is not None,
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
-            pods=tuple(self._with_devices(own.pod, mounted or {}) for own in self.pods.values()),
+            pods=tuple(_with_devices(own.pod, mounted) for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
+            start_deadline=duration_seconds(spec.start_deadline),
+            troubles=troubles,
+            claims={node: claim.requests for node, claim in self.claims.items()},
             busy=self.busy,
         )
-
-    def _with_devices(self, pod: Pod, mounted: Mapping[int, int]) -> Pod:
-        mask = mounted.get(pod.rank) if pod.attempt == self.holding.attempt else None
-        return pod if mask is None else replace(pod, mounted=mask)
 
     def priority(self, classes: dict[str, int], default: int) -> int:
         """The value of the job's class; the cluster's default where it names none."""
@@ -165,3 +198,8 @@ class JobEntry:
         if self.replica is None or self.replica.generation != self.generation:
             return Hindrance(Reason.VALIDATING, "a replica is being tried with a dry run")
         return self.replica.hindrance
+
+
+def _with_devices(pod: Pod, mounted: Mapping[str, int]) -> Pod:
+    mask = mounted.get(pod.name)
+    return pod if mask is None else replace(pod, mounted=mask)

@@ -3,15 +3,17 @@
 Not thread-safe, and with no await between reading and writing: all of it runs in the operator's one event loop.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from berth.accel.hand_over import mounted
 from berth.api.job import TrainingJob
 from berth.cluster.claims import Claim
 from berth.cluster.device_health import NodeHealth
+from berth.cluster.health import Health
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.pools import PoolFacts, Pools
-from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
+from berth.cluster.project import ForeignPod, NodeFacts, OwnPod, pod_name
 from berth.cluster.requests import Requests
 from berth.core.cycle import Snapshot
 from berth.core.model import JobKey, Mode, Placement, Record
@@ -37,7 +39,8 @@ class Mirror:
         self._own_by_job: dict[str, dict[Key, OwnPod]] = {}
         self._foreign: dict[Key, ForeignPod] = {}
         self._nodes: dict[Key, NodeFacts] = {}
-        self._health: dict[Key, NodeHealth] = {}
+        self._device_health: dict[Key, NodeHealth] = {}
+        self._health = Health()
         self._classes: dict[str, int] = {}
         self._touched: set[JobKey] = set()
         self._watched = 0  # the watch of Berth's pods has told everything up to this resourceVersion
@@ -83,6 +86,7 @@ class Mirror:
         else:
             self._let_go(entry)
         self._touched.discard(key)
+        self._health.concern(uid, frozenset())
         self._on_change()
 
     def assume(self, key: JobKey, record: Record) -> None:
@@ -137,9 +141,11 @@ class Mirror:
             self.touch(entry.key)
 
     def unprobed(self) -> Iterable[JobEntry]:
-        """Jobs without devices of which nobody has tried yet whether the API server would take their pods."""
+        """Jobs that may soon want pods of which nobody has tried yet whether the API server would take them."""
         for entry in self.jobs.values():
-            if entry.believed.placement is None and entry.believed.outcome is None and not self._probed(entry):
+            record = entry.believed
+            wanting = record.placement is None or record.ending is not None
+            if wanting and record.outcome is None and not self._probed(entry):
                 yield entry
 
     def landings(self, entry: JobEntry) -> list[PoolFacts]:
@@ -216,25 +222,27 @@ class Mirror:
         self._nodes[key] = facts
         if known is None or known.node != facts.node:
             self.pools.set_node(facts.node)
+            self._tell(self._health.put_node(facts.node))
             self._on_change()
 
     def drop_node(self, key: Key) -> None:
         """Forget a node."""
         if self._nodes.pop(key, None) is not None:
             self.pools.drop_node(key[1])
+            self._tell(self._health.drop_node(key[1]))
             self._on_change()
 
     def put_health(self, key: Key, told: NodeHealth) -> None:
         """Take in what a make's own tools say of the devices of a node; `key` is that of the object that says it."""
-        known = self._health.get(key)
+        known = self._device_health.get(key)
         if known != told:
-            self._health[key] = told
+            self._device_health[key] = told
             self.pools.set_health(*told)
             self._on_change()
 
     def drop_health(self, key: Key) -> None:
         """Forget it."""
-        told = self._health.pop(key, None)
+        told = self._device_health.pop(key, None)
         if told is not None:
             self.pools.set_health(told[0], None)
             self._on_change()
@@ -277,9 +285,9 @@ class Mirror:
             if entry.view is None:
                 if entry.replica is None:
                     self._claim_placement(entry)  # its pods, known by now, say what a replica takes
-                held = entry.holding.holds
-                mounted_ = self._mounted(entry, held) if held is not None else {}
-                entry.view = entry.to_view(self._classes, self.default_priority, mounted_)
+                troubles = self._health.troubles(entry.uid)
+                mounted_ = self._mounted_by_pod(entry)
+                entry.view = entry.to_view(self._classes, self.default_priority, troubles, mounted_)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
         return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched, epoch=epoch)
@@ -343,10 +351,16 @@ class Mirror:
 
     def _job_changed(self, entry: JobEntry) -> None:
         self._pods_changed(entry)
+        self._health.concern(entry.uid, entry.concerned())
         self._claim_placement(entry)
         for own in entry.pods.values():
             self._claim_pod(own)
         self._on_change()
+
+    def _tell(self, concerned: Iterable[str]) -> None:
+        """Have jobs looked at whose nodes have changed for the better or worse."""
+        for uid in concerned:
+            self._pods_changed(self._by_uid[uid])
 
     def _pods_changed(self, entry: JobEntry) -> None:
         entry.view = None
@@ -354,51 +368,59 @@ class Mirror:
 
     def _claim_placement(self, entry: JobEntry) -> None:
         """Count what a placement takes, from the moment it was decided until its end is on record."""
-        wanted: dict[str, Claim] = {}
-        placement = entry.holding.holds
-        if placement is not None:
-            each = self._requests(entry, placement)
-            ids = self._devices(entry, placement)
-            counts: dict[str, int] = {}
-            for node in placement.nodes:
-                counts[node] = counts.get(node, 0) + 1
-            wanted = {
-                node: Claim(tuple((name, n * times) for name, n in each), ids.get(node))
-                for node, times in counts.items()
-            }
+        wanted, *former = [self._taken_by(entry, record) for record in entry.holding]
+        for node, claim in (pair for claims in former for pair in claims.items()):
+            wanted[node] = claim.beside(wanted.get(node))
+        if wanted == entry.claims:
+            return
+        entry.view = None
         for node in entry.claims.keys() - wanted.keys():
             self.pools.release(node, entry.uid)
         for node, claim in wanted.items():
             self.pools.claim(node, entry.uid, claim)
         entry.claims = wanted
 
-    def _devices(self, entry: JobEntry, placement: Placement) -> dict[str, int]:
-        """Mask of the devices that a placement takes, by node: those planned, or those that a pod really has."""
+    def _taken_by(self, entry: JobEntry, record: Record) -> dict[str, Claim]:
+        """What the placement of a record takes, by node."""
+        placement = record.holds
+        if placement is None:
+            return {}
+        each = self._requests(entry, record)
+        ids = self._devices(entry, record, placement)
+        counts = Counter(placement.nodes)
+        return {
+            node: Claim(tuple((name, n * times) for name, n in each), ids.get(node)) for node, times in counts.items()
+        }
+
+    def _devices(self, entry: JobEntry, record: Record, placement: Placement) -> dict[str, int]:
+        """Mask of the devices that a placement takes, by node: those chosen, or those that a pod really has."""
         found: dict[str, int] = {}
         if placement.devices:
-            real = self._mounted(entry, placement)
-            for rank, (node, planned) in enumerate(zip(placement.nodes, placement.devices, strict=True)):
-                found[node] = found.get(node, 0) | real.get(rank, planned)
+            told = self._mounted_by_pod(entry)
+            for rank, (node, chosen) in enumerate(zip(placement.nodes, placement.devices, strict=True)):
+                pod = pod_name(entry.key.name, record.attempt, rank)
+                found[node] = found.get(node, 0) | told.get(pod, chosen)
         return found
 
-    def _mounted(self, entry: JobEntry, placement: Placement) -> dict[int, int]:
-        """Mask of the devices that a node's plugin says it has mounted, by rank, where it has said so."""
-        facts = self.pools.facts(placement.pool)
-        if facts is None or not placement.devices:
+    def _mounted_by_pod(self, entry: JobEntry) -> dict[str, int]:
+        """Mask of the devices that a node's plugin says it has mounted, by pod, where it has said so."""
+        placement = next((held for record in entry.holding if (held := record.holds) and held.devices), None)
+        facts = self.pools.facts(placement.pool) if placement is not None else None
+        if facts is None:
             return {}
-        pods = (own for own in entry.pods.values() if own.told and own.pod.attempt == entry.holding.attempt)
-        answers = ((own.pod.rank, mounted(facts.hand_over, dict(own.told))) for own in pods)
-        return {rank: mask for rank, mask in answers if mask is not None and rank < len(placement.nodes)}
+        told = ((own.pod.name, mounted(facts.hand_over, dict(own.told))) for own in entry.pods.values() if own.told)
+        return {name: mask for name, mask in told if mask is not None}
 
-    def _requests(self, entry: JobEntry, placement: Placement) -> Requests:
-        """What one replica takes: as a dry run found it.
+    def _requests(self, entry: JobEntry, record: Record) -> Requests:
+        """What one replica of a record with a placement takes: as a dry run found it.
 
         After a restart nothing is known of that, and the pool may count another resource by now: then as a pod of the
         attempt says.
         """
-        resource = self.pools.resource(placement.pool) or ""
-        attempt, ranks = entry.holding.attempt, len(placement.nodes)
-        pods = (own for own in entry.pods.values() if own.pod.attempt == attempt and own.pod.rank < ranks)
+        placement = record.placement
+        assert placement is not None, "only a placement takes anything"
+        resource, ranks = self.pools.resource(placement.pool) or "", len(placement.nodes)
+        pods = (own for own in entry.pods.values() if own.pod.attempt == record.attempt and own.pod.rank < ranks)
         made = next((own.requests for own in pods), None)
         if made is not None and (entry.replica is None or all(name != resource for name, _ in made)):
             return made
@@ -419,10 +441,12 @@ class Mirror:
 
 def _as_placed(entry: JobEntry, own: OwnPod) -> bool:
     """Whether a pod sits where the placement that its job holds has put its rank."""
-    held, pod = entry.holding.holds, own.pod
-    if held is None or entry.holding.attempt != pod.attempt:
-        return False
-    return pod.rank < len(held.nodes) and held.nodes[pod.rank] == pod.node
+    pod = own.pod
+    for record in entry.holding:
+        held = record.holds
+        if held is not None and record.attempt == pod.attempt and pod.rank < len(held.nodes):
+            return held.nodes[pod.rank] == pod.node
+    return False
 
 
 def _foreign(pod: ForeignPod) -> str:

@@ -284,9 +284,7 @@ class Pools:
         for claim in self._claims.get(node, {}).values() if facts.layout is not None else ():
             wanted = next((amount for name, amount in claim.requests if name == facts.resource), 0)
             if wanted:
-                ids = claim.ids if claim.ids is not None else told(facts.hand_over, facts.resource, dict(claim.told))
-                # A pod that says of fewer devices than it has, or of more, does not say which it has.
-                mask |= ids if ids is not None and ids.bit_count() == wanted else UNKNOWN
+                mask |= _devices(claim, wanted, facts)
         return mask
 
     def _assign(self, node: Node) -> None:
@@ -315,3 +313,12 @@ class Pools:
                 home.ledger = None
         for members in self._members.values():
             members.overlapping.pop(name, None)
+
+
+def _devices(claim: Claim, wanted: int, facts: PoolFacts) -> int:
+    """Mask of the devices of one claimant that takes so many."""
+    if claim.ids is not None:
+        return claim.ids if claim.ids.bit_count() >= wanted else UNKNOWN
+    # A pod that says of fewer devices than it has, or of more, does not say which it has.
+    ids = told(facts.hand_over, facts.resource, dict(claim.told))
+    return ids if ids is not None and ids.bit_count() == wanted else UNKNOWN

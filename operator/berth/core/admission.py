@@ -3,6 +3,7 @@
 A refusal is asked of the same slot counts that the placement was tried on, so its numbers are those of the decision.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from berth.core.explain import count, domain_name, where, within
@@ -54,28 +55,35 @@ class Berth:
 
     def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
-        tree = self.pool.ledger.tree
-        fit = self.fit
-        paths = [tree.above(position) for position, _ in fit.counts]
-        spans = {tree.levels[level]: len({path[level] for path in paths}) for level in range(1, len(tree.levels))}
-        names = tree.domains[-1]
-        return Placement(
-            pool=self.pool.name,
-            domain=domain_name(tree, fit.level, fit.domain),
-            level=tree.levels[fit.level],
-            spans=widest_first(spans),
-            nodes=tuple(names[position] for position in fit.ranks()),
-            generation=generation,
-            admitted_at=now,
-            devices=self.devices,
-            defaults=self.pool.defaults,
-            epoch=epoch,
-        )
+        return describe(self.pool, self.fit.ranks(), generation, now, epoch, self.devices)
 
     def take(self) -> None:
         """Count the gang's devices as taken in the pool's ledger."""
         for position, replicas in self.fit.counts:
             self.pool.ledger.take(position, self.demand, replicas)
+
+
+def describe(
+    pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch: int, devices: tuple[int, ...] = ()
+) -> Placement:
+    """The placement of a gang whose ranks sit on these node positions, with the narrowest domain around them."""
+    tree = pool.ledger.tree
+    paths = [tree.above(position) for position in sorted(set(ranks))]
+    domains = [{path[level] for path in paths} for level in range(len(tree.levels))]
+    narrowest = max(level for level, found in enumerate(domains) if len(found) == 1)
+    names = tree.domains[-1]
+    return Placement(
+        pool=pool.name,
+        domain=domain_name(tree, narrowest, paths[0][narrowest]),
+        level=tree.levels[narrowest],
+        spans=widest_first({tree.levels[level]: len(domains[level]) for level in range(1, len(tree.levels))}),
+        nodes=tuple(names[position] for position in ranks),
+        generation=generation,
+        admitted_at=now,
+        epoch=epoch,
+        devices=devices,
+        defaults=pool.defaults,
+    )
 
 
 def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
@@ -85,7 +93,7 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
         if unsuitable(gang, pool) is not None:
             continue
         demand = pool.demand(gang)
-        index, widest = pool.ledger.index(demand), _widest(gang, pool)
+        index, widest = pool.ledger.index(demand), widest_level(gang, pool)
         if gang.groups is None:
             fit = place(index, gang.replicas, widest)
         else:
@@ -172,7 +180,7 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
     demand = pool.demand(gang)
     index, each = _units(gang, pool)
     wanted, slots = gang.replicas // each, ledger.index(demand).free[0][0]
-    widest = _widest(gang, pool)
+    widest = widest_level(gang, pool)
     noun, apart, all_ = _slot_noun(gang, pool), "", ""
     if gang.groups is not None and each > 1:
         noun, apart, all_ = f"group of {count(each, noun)}", f", each {within(gang.groups.level)}", ", all"
@@ -239,7 +247,7 @@ def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
     """Free slots for a gang, or free groups where it has such and they matter; and how many slots one counts."""
     index = pool.ledger.index(pool.demand(gang))
     level = pool.ledger.tree.level(gang.groups.level) if gang.groups else None
-    if gang.groups is None or level is None or _widest(gang, pool) >= level:
+    if gang.groups is None or level is None or widest_level(gang, pool) >= level:
         return index, 1
     return index.grouped(level, gang.groups.size), gang.groups.size
 
@@ -247,7 +255,7 @@ def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
 def _most(gang: Gang, pool: Pool) -> int:
     """The most replicas of a gang that one domain of its widest level has room for."""
     index, each = _units(gang, pool)
-    return index.most(_widest(gang, pool))[0] * each
+    return index.most(widest_level(gang, pool))[0] * each
 
 
 def _place_of(berth: Berth, gang: Gang, pools: dict[str, Pool]) -> str:
@@ -271,7 +279,7 @@ def _slot_noun(gang: Gang, pool: Pool) -> str:
     return f"slot of {count(gang.devices, 'device')}"
 
 
-def _widest(gang: Gang, pool: Pool) -> int:
+def widest_level(gang: Gang, pool: Pool) -> int:
     """Number of the widest level that the gang may span within one domain."""
     if gang.level is None or gang.policy is Policy.PREFERRED:
         return 0

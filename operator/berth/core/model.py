@@ -37,6 +37,10 @@ class Policy(StrEnum):
     PREFERRED = "Preferred"
 
 
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""Key of the taint by which somebody vouches that a node is down and nothing runs there any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taint:
     """A node's taint, with the effect spelled as Kubernetes does."""
@@ -83,8 +87,10 @@ class Health:
 class Node:
     """A node of a pool as it stands, without what is taken on it.
 
-    `path` names its domain at each level of the pool, widest first, the node itself left out. `spare`: it is kept free
-    for replacing a failed one. `health`: what the make's own tools say of its devices, if they say anything.
+    `path` names its domain at each level of the pool, widest first, the node itself left out. `unready_since`: when
+    its Ready condition turned away from True. None while that says True: a node that is being deleted is not `ready`,
+    but what runs there runs on. `spare`: it is kept free for replacing a failed one. `health`: what the make's own
+    tools say of its devices, if they say anything.
     """
 
     name: str
@@ -96,6 +102,19 @@ class Node:
     cordoned: bool = False
     spare: bool = False
     health: Health | None = None
+    unready_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nodes on which replicas of a job did not come up: the job avoids them until then, others do not.
+
+    It is about one generation of the job: what was edited may come up there.
+    """
+
+    nodes: frozenset[str]
+    until: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,7 @@ class Demand:
     tolerations: tuple[Toleration, ...] = ()
     affinity: Terms = ()
     networked: bool = False
+    avoid: tuple[Refusal, ...] = ()
 
     def amount(self, resource: str) -> int:
         """How much one replica needs of a resource."""
@@ -144,7 +164,8 @@ class Gang:
 
     `requests` is what a replica asks for besides its devices (CPU, memory, other extended resources). `pools` in order
     of preference; empty: any pool that suits. `shapes`: by the name of a pool's defaults, what a replica asks for where
-    they are merged into it, the empty name standing for pools without any; empty if no pool has defaults.
+    they are merged into it, the empty name standing for pools without any; empty if no pool has defaults. `avoid`:
+    nodes that refused this job lately.
     """
 
     replicas: int
@@ -158,6 +179,7 @@ class Gang:
     groups: Groups | None = None
     affinity: Terms = ()
     shapes: tuple[tuple[str, Shape], ...] = ()
+    avoid: tuple[Refusal, ...] = ()
 
     def shape(self, defaults: str) -> Shape | None:
         """A replica where a pool has these defaults (empty: none); None if it has not been tried with them yet."""
@@ -173,6 +195,7 @@ class Gang:
             selector=shape.selector,
             tolerations=shape.tolerations,
             affinity=shape.affinity,
+            avoid=self.avoid,
         )
 
 
@@ -214,10 +237,17 @@ class Cause(StrEnum):
     """Why an attempt ended before its gang had succeeded."""
 
     OWN_FAILURE = "OwnFailure"
+    NODE_FAILURE = "NodeFailure"
     PODS_LOST = "PodsLost"
     PODS_REFUSED = "PodsRefused"
+    START_DEADLINE = "StartDeadline"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
+
+    @property
+    def of_scheduler(self) -> bool:
+        """Whether stopping for it is a decision of the scheduler: neither the job's own doing nor its owner's."""
+        return self not in (Cause.OWN_FAILURE, Cause.SUSPENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +272,17 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that is over."""
+    """An attempt that is over.
+
+    `nodes`: where it sat, in order of name, while its charge may still be taken back; else empty.
+    """
 
     attempt: int
     started: int
     ended: int
     cause: str
     first_failure: FirstFailure | None = None
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +306,7 @@ class Record:
     started_at: int | None = None
     outcome: Outcome | None = None
     attempts: tuple[Attempt, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def holds(self) -> Placement | None:
@@ -291,7 +326,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a job, of whichever attempt. `mounted`: mask of its devices, if the node's plugin has told it."""
+    """One pod of a job, of whichever attempt.
+
+    `message`: the last words of one that ended. `waiting`: what one that is not ready waits for, as far as it is told.
+    `unschedulable_since`: since when kube-scheduler finds no room for it; None if it does not say so. `mounted`: mask
+    of its devices, if the node's plugin has told it.
+    """
 
     name: str
     uid: str
@@ -305,6 +345,8 @@ class Pod:
     exit_code: int | None = None
     finished_at: int | None = None
     message: str = ""
+    waiting: str = ""
+    unschedulable_since: int | None = None
     mounted: int | None = None
 
     @property
@@ -321,12 +363,32 @@ class Hindrance:
     message: str
 
 
+class Trouble(StrEnum):
+    """Why a node cannot be relied upon."""
+
+    GONE = "is gone"
+    OUT_OF_SERVICE = "is out of service"
+    NOT_READY = "is not ready"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTrouble:
+    """A node in trouble. `since`: when its Ready condition turned; None where nothing tells the moment."""
+
+    node: str
+    kind: Trouble
+    since: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A TrainingJob as a cycle sees it: what it asks for, what is on record, and its pods.
 
     `hindrance` holds it back until it is gone (a template that the API server refuses, an unknown priority class).
     `refused`: the API server would not let a pod of this attempt be made; the sentence that it gave.
+    `start_deadline`: seconds from admission in which all replicas have to come up; None: however long it takes.
+    `troubles`: those of its nodes that are in trouble, of the current attempt and of the last one, by name.
+    `claims`: what its placement counts as taken, by node.
     `busy`: a plan for this job is being carried out, so it is left alone, its devices counted.
     """
 
@@ -344,4 +406,7 @@ class Job:
     pods: tuple[Pod, ...] = ()
     hindrance: Hindrance | None = None
     refused: str | None = None
+    start_deadline: int | None = None
+    troubles: tuple[NodeTrouble, ...] = ()
+    claims: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     busy: bool = False

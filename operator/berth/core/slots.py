@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from berth.core import affinity
-from berth.core.explain import quantity
-from berth.core.layout import union
-from berth.core.model import Demand, Node, Taint, Toleration
+from berth.core.explain import moment, quantity
+from berth.core.layout import UNKNOWN, union
+from berth.core.model import OUT_OF_SERVICE, Demand, Node, Taint, Toleration
 from berth.core.numbering import Numbering
 from berth.core.topology import Tree
 
@@ -39,11 +39,16 @@ def barrier(node: Node, demand: Demand) -> str | None:
         return "cordoned"
     if node.spare:
         return "kept free as a spare"
+    if any(taint.key == OUT_OF_SERVICE for taint in node.taints):
+        return "out of service"  # whatever a replica tolerates
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             return f"label {key} is not {value}"
     if demand.affinity and not affinity.admits(demand.affinity, node.name, node.labels):
         return f"node affinity: not {affinity.told(demand.affinity)}"
+    for refusal in demand.avoid:
+        if node.name in refusal.nodes:
+            return f"refused this job until {moment(refusal.until)}"
     taint = untolerated(node.taints, demand.tolerations)
     return f"taint {taint}" if taint else None
 
@@ -331,6 +336,25 @@ class Ledger:
 
     def _held(self, position: int) -> int:
         return self.held[position] if self.numbering is not None else 0
+
+    def room(self, position: int, demand: Demand) -> int:
+        """How many replicas fit on a node beside what is taken there, barriers aside."""
+        held = self._held(position)
+        return numbered_room(self.nodes[position], self.used[position], held, demand, self.numbering)
+
+    def give_back(self, position: int, requests: Iterable[tuple[str, int]], devices: int = 0) -> None:
+        """Count what was taken on a node as free again; `devices`: which, where they are chosen by id.
+
+        A node of which somebody else's devices are not known stays as it is.
+
+        Raises AssertionError if it was not taken: that is a bug in a plan, not a case.
+        """
+        left = Counter(self.used[position])
+        for name, amount in requests:
+            left[name] -= amount
+            assert left[name] >= 0, f"{self.nodes[position].name}: more {name} given back than was taken"
+        held = self._held(position)
+        self.set_used(position, left, held if held == UNKNOWN else held & ~devices)
 
     def barriers(self, demand: Demand, *, whole: bool = False) -> Counter[str]:
         """Nodes that take no replica of this demand or have no room for one, counted by why.

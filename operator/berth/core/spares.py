@@ -75,6 +75,13 @@ def released(ledger: Ledger) -> Ledger:
     return twin
 
 
+def keep_again(ledger: Ledger, marked: Ledger) -> None:
+    """Mark the nodes that are spares in another ledger of the same nodes, after a repair has taken what it needs."""
+    for position, node in enumerate(marked.nodes):
+        if node.spare:
+            _mark(ledger, position, spare=True)
+
+
 def _mark(ledger: Ledger, position: int, *, spare: bool) -> None:
     node = ledger.nodes[position]
     if node.spare != spare:
