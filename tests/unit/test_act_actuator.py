@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from berth.act.actuator import Actuator
 from berth.cluster import records
+from berth.cluster.jobs import Replica
 from berth.core import explain
 from berth.core.model import Cause, Ending, Record
 from berth.core.plan import Decision, Event, Plan, Verb
@@ -32,6 +34,26 @@ async def test_a_placement_is_on_record_before_its_first_pod(ground: Ground) -> 
     tied = [str(ground.cluster.objects["pods", "team", f"train-1-{rank}"]["spec"]["affinity"]) for rank in (0, 1)]
     assert ["'n1'" in tied[0], "'n2'" in tied[1]] == [True, True]
     assert await ground.notes() == ["attempt 1: 2 replicas on 2 nodes under leaf s1/l1 of pool h800"]
+
+
+async def test_what_is_on_record_is_told_and_nothing_else(ground: Ground) -> None:
+    """A write that came too late is no decision on record; the job comes along as it was decided about."""
+    told: list[tuple[int | None, Verb]] = []
+    ground.actuator = Actuator(
+        client=ground.cluster,
+        mirror=ground.mirror,
+        recorder=ground.recorder,
+        on_record=lambda seen, decision: told.append((seen.status.attempt if seen.status else None, decision.verb)),
+        clock=lambda: 1_000 + ground.loop.time(),
+        monotonic=ground.loop.time,
+    )
+    ground.submit()
+    ground.edit(replicas=3)
+    await ground.run()
+    assert told == []
+    ground.mirror.set_replica(UID, Replica(2))
+    await ground.run()
+    assert told == [(None, Verb.ADMIT)]
 
 
 async def test_devices_are_taken_from_the_decision_on(ground: Ground) -> None:

@@ -41,7 +41,10 @@ UNKNOWN_PAUSE = 1.0
 
 
 class Actuator:
-    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates."""
+    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates.
+
+    `on_record` is told of each decision that is on record, with the job as it was decided about.
+    """
 
     def __init__(
         self,
@@ -50,12 +53,14 @@ class Actuator:
         mirror: Mirror,
         recorder: EventRecorder,
         report_every: float = 10.0,
+        on_record: Callable[[TrainingJob, Decision], None] = lambda _seen, _decision: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._mirror = mirror
         self._recorder = recorder
+        self._on_record = on_record
         self._clock = clock
         self._monotonic = monotonic
         self._told = Told(report_every)
@@ -125,6 +130,7 @@ class Actuator:
         try:
             if decision.verb is Verb.REMOVE:
                 await self._remove(entry)
+                self._on_record(seen, decision)
             else:
                 await self._write(entry, seen, decision, priority)
                 if self._mirror.jobs.get(entry.key) is entry:  # else it went while its status was on the way
@@ -165,6 +171,7 @@ class Actuator:
                 resource_version=seen.metadata.resource_version,
             )
             self._mirror.put_job(TrainingJob.model_validate(answer))
+        self._on_record(seen, decision)
         self._told.tell(entry, seen.metadata.generation, decision, priority, self._monotonic())
         if decision.verb is not Verb.REPORT or decision.event is not None:
             logger.info(

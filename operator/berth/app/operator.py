@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from berth import __version__
 from berth.accel.catalogue import Catalogue
@@ -26,7 +26,9 @@ from berth.act.probe import Prober
 from berth.api.names import GROUP
 from berth.app.feeds import reflectors
 from berth.app.loop import IDLE_SECONDS, Bell, Loop
-from berth.app.metrics import Metrics, StateCollector
+from berth.app.metrics.process import Metrics
+from berth.app.metrics.state import StateCollector
+from berth.app.metrics.watches import WatchCollector, WatchCounts
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.server import Server
 from berth.app.settings import Settings
@@ -67,9 +69,18 @@ class _Parts:
 
     def ready(self) -> list[str]:
         waiting = [f"{r.name} not listed yet" for r in self.reflectors if not r.synced.is_set()]
-        if self.loop is None or self.loop.last.cycles == 0:
+        if not self.has_run():
             waiting.append("no cycle has run yet")
         return waiting
+
+    def has_run(self) -> bool:
+        """Whether a cycle has run."""
+        return self.loop is not None and self.loop.last.cycles > 0
+
+    def watches(self) -> list[WatchCounts]:
+        """What is heard of each kind."""
+        mirrored = [WatchCounts(r.name, r.events, r.restarts, r.lists, r.silent_seconds) for r in self.reflectors]
+        return mirrored + [WatchCounts(kind, n, self.kopf.restarts) for kind, n in self.kopf.events.items()]
 
 
 async def start(settings: Settings, *, kubeconfig: str | None = None, context: str | None = None) -> None:
@@ -87,6 +98,7 @@ async def run(connection: Connection, settings: Settings) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     metrics = Metrics(registry)
     logger.info("starting", extra={"version": __version__, "mode": settings.mode, "cluster": connection.source})
     async with ApiClient(
@@ -106,9 +118,17 @@ async def _operate(
         client, controller=CONTROLLER, instance=socket.gethostname(), now=lambda: datetime.now(UTC)
     )
     parts = _Parts(reflectors(client, mirror), KopfThread(client.connection, kinds))
+    registry.register(StateCollector(mirror, parts.has_run))
+    registry.register(WatchCollector(parts.watches))
     server = Server(listen=settings.listen, healthy=parts.healthy, ready=parts.ready, registry=registry)
     await _listen(server, settings)
-    actuator = Actuator(client=client, mirror=mirror, recorder=recorder, report_every=settings.report_seconds)
+    actuator = Actuator(
+        client=client,
+        mirror=mirror,
+        recorder=recorder,
+        report_every=settings.report_seconds,
+        on_record=metrics.on_record,
+    )
     prober = Prober(
         client=client,
         mirror=mirror,
@@ -127,7 +147,6 @@ async def _operate(
                     before_cycle=prober.begin,
                     on_cycle=metrics.on_cycle,
                 )
-                registry.register(StateCollector(lambda: _last(parts), lambda: mirror.ghosts))
                 parts.kopf.start()
                 pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
                 async with _background(
@@ -212,11 +231,6 @@ async def _first(*waits: Any) -> None:
     tasks[0].cancel()
     for task in done:
         task.result()
-
-
-def _last(parts: _Parts) -> Any:
-    assert parts.loop is not None, "registered once the loop is there"
-    return parts.loop.last
 
 
 def _likely_pool(entry: JobEntry, mirror: Mirror) -> PoolFacts | None:

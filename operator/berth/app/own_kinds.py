@@ -128,6 +128,9 @@ class KopfThread:
         self._halt: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._error: BaseException | None = None
+        self.restarts = 0
+        self.events = {names.JOB_PLURAL: 0, names.POOL_PLURAL: 0}
+        """Events by kind, those included with which kopf tells what it has listed. Written by its thread alone."""
 
     def start(self) -> None:
         """Begin to watch."""
@@ -155,6 +158,7 @@ class KopfThread:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  # kopf passes on whatever stopped one of its tasks
                 self._error = error
+                self.restarts += 1
                 if time.monotonic() - started > LONGEST_PAUSE:
                     pause = FIRST_PAUSE
                 logger.warning("kopf gave up and is started again", extra={"error": repr(error), "seconds": pause})
@@ -194,11 +198,12 @@ class KopfThread:
             )
 
         for plural, hand in ((names.JOB_PLURAL, self._kinds.job), (names.POOL_PLURAL, self._kinds.pool)):
-            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(self._handler(hand))
+            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(self._handler(plural, hand))
         return registry
 
-    def _handler(self, hand: Hand) -> Callable[..., Any]:
+    def _handler(self, plural: str, hand: Hand) -> Callable[..., Any]:
         async def handle(event: Any, **_kwargs: Any) -> None:
+            self.events[plural] += 1
             self._loop.call_soon_threadsafe(hand, event["object"], event["type"] == "DELETED")
 
         return handle

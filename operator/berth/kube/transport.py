@@ -26,7 +26,8 @@ from berth.kube.config import ConfigError, Connection
 from berth.kube.errors import ApiError, Unauthorized, Unreachable, from_response
 
 OnCall = Callable[[str, str, int, float], None]
-"""Told of each request: verb, resource (`pods`, `trainingjobs/status`), HTTP code (0: no answer), seconds.
+"""Told of each request: verb (`dry-run-create` for a create that stores nothing), resource (`pods`,
+`trainingjobs/status`), HTTP code (0: no answer), seconds.
 
 The seconds end with the answer's headers."""
 
@@ -52,6 +53,11 @@ class Request:
     told: str
     headers: Mapping[str, str]
     body: bytes | None = None
+
+    @property
+    def counted_as(self) -> str:
+        """Its verb for the count: a dry run stores nothing, and is told apart."""
+        return f"dry-run-{self.verb}" if "dryRun=" in self.target else self.verb
 
     @property
     def writes(self) -> bool:
@@ -175,7 +181,7 @@ class Transport:
             code = response.status
         finally:
             if self._on_call is not None:
-                self._on_call(request.verb, request.resource, code, self._clock() - started)
+                self._on_call(request.counted_as, request.resource, code, self._clock() - started)
         return response
 
     async def _renew(self, refused: ApiError) -> None:
