@@ -256,10 +256,11 @@ ADMITTED = Record(attempt=1, placement=a_placement("n1", "n2", at=CREATED + 40))
 
 
 def test_a_first_admission_tells_how_long_the_job_has_waited() -> None:
-    """From its submission."""
-    process = decided(Verb.ADMIT, ADMITTED)
+    """From its submission, and what it had waited for last."""
+    process = decided(Verb.ADMIT, ADMITTED, **pending("TopologyBlocked"))
     assert process.told("berth_decisions_total") == {("admit",): 1.0}
-    assert process.told("berth_admission_wait_seconds_sum") == {("h800",): 40.0}
+    assert process.told("berth_admission_wait_seconds_sum") == {("h800", "TopologyBlocked"): 40.0}
+    assert decided(Verb.ADMIT, ADMITTED).told("berth_admission_wait_seconds_sum") == {("h800", "None"): 40.0}
     assert process.told("berth_attempts_ended_total") == {}
 
 

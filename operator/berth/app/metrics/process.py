@@ -69,6 +69,7 @@ ADMISSION_WAIT = histogram(
     "Seconds from a job's submission to its first admission, the time that it was suspended included.",
     _WAIT_SECONDS,
     pool="that of the placement",
+    reason="what it had waited for last, as in `status.pending.reason`; `None`: it never had to wait",
 )
 GANG_START = histogram(
     "berth_gang_start_seconds",
@@ -135,6 +136,7 @@ class Metrics:
             return
         submitted = seen.metadata.creation_timestamp
         if decision.verb is Verb.ADMIT and (before is None or before.attempt is None) and submitted is not None:
-            self._wait.labels(placement.pool).observe(max(0, placement.admitted_at - submitted))
+            last = str(before.pending.reason) if before is not None and before.pending is not None else "None"
+            self._wait.labels(placement.pool, last).observe(max(0, placement.admitted_at - submitted))
         if record.started_at is not None and (before is None or before.started_at is None):
             self._start.labels(placement.pool).observe(max(0, record.started_at - placement.admitted_at))
