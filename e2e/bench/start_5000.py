@@ -6,7 +6,6 @@ others use, the processor time of the operator beside it says more: the API serv
 again.
 """
 
-import asyncio
 import os
 import statistics
 import time
@@ -15,8 +14,6 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from berth.kube.client import ApiClient
-from berth.kube.config import load
 from e2e.bench import standing
 from e2e.bench.figures import Figure, bench
 from e2e.ground.controlplane import ControlPlane
@@ -56,9 +53,9 @@ _measured: list[Measured] = []
 
 
 @bench("start_5000")
-async def start_5000(progress: Progress) -> Figure:
+def start_5000(progress: Progress) -> Figure:
     """How long until the first cycle is done."""
-    found = await _once(progress)
+    found = _once(progress)
     return Figure(
         name="start_5000",
         value=round(statistics.median(start.seconds for start in found.starts), 2),
@@ -74,9 +71,9 @@ async def start_5000(progress: Progress) -> Figure:
 
 
 @bench("rss_5000")
-async def rss_5000(progress: Progress) -> Figure:
+def rss_5000(progress: Progress) -> Figure:
     """How much memory it takes."""
-    found = await _once(progress)
+    found = _once(progress)
     return Figure(
         name="rss_5000",
         value=round(found.peak_mb),
@@ -97,24 +94,22 @@ def _conditions(found: Measured) -> dict[str, object]:
     return {**cluster, "writes_by_the_operator": found.writes, "starts": len(found.starts), "cores": os.cpu_count()}
 
 
-async def _once(progress: Progress) -> Measured:
+def _once(progress: Progress) -> Measured:
     if not _measured:
-        _measured.append(await _measure(progress))
+        _measured.append(_measure(progress))
     return _measured[0]
 
 
-async def _measure(progress: Progress) -> Measured:
-    """Write the cluster and start operators on it; about three minutes on two idle cores, most of them writing."""
+def _measure(progress: Progress) -> Measured:
+    """Write the cluster and start operators on it; about two minutes on two idle cores."""
     progress.begin("start_5000", f"{NODES} nodes and {JOBS} running gangs on a new control plane")
     # Without controllers: nothing but the operator reads or changes what was written.
     with ControlPlane(components=("etcd", "kube-apiserver")) as plane:
         plane.kubectl("apply", "--server-side", "-f", str(_CRDS))
         plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(_CRDS))
-        connection = await load(kubeconfig=str(plane.kubeconfig))
-        async with ApiClient(connection, limit=standing.CONNECTIONS) as client:
-            cluster = await standing.write(client, node_count=NODES, job_count=JOBS, progress=progress)
+        cluster = standing.write(plane, node_count=NODES, job_count=JOBS, progress=progress)
         progress.note(f"written: {cluster}")
-        return await asyncio.to_thread(_start_operators, plane, cluster, progress)
+        return _start_operators(plane, cluster, progress)
 
 
 def _start_operators(plane: ControlPlane, cluster: standing.Standing, progress: Progress) -> Measured:

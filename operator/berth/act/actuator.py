@@ -16,6 +16,7 @@ from berth.act.pods import Replicas, TemplateError, service, service_name
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
 from berth.api.job import TrainingJob
+from berth.api.job_status import JobStatus
 from berth.api.names import API_VERSION, JOB_KIND
 from berth.cluster import project, records
 from berth.cluster.jobs import JobEntry
@@ -78,6 +79,8 @@ class Actuator:
             priority = self._mirror.priority(entry)
             if decision.verb is Verb.REPORT and not self._told.news(entry, decision, priority, self._monotonic()):
                 continue
+            if self._stands(entry, decision, priority):
+                continue
             if decision.verb is Verb.ADMIT:
                 self._mirror.set_refused(entry.uid, None)  # that was about an earlier attempt
             # No await between here and `assume`: the next cycle must not see these devices as free.
@@ -85,6 +88,31 @@ class Actuator:
             # The job as it was decided about goes along: before the task begins, an event may bring another one.
             self._spawn(self._carry_out(entry, entry.manifest, decision, priority))
         self._told.forget({entry.uid for entry in self._mirror.jobs.values()})
+
+    def _stands(self, entry: JobEntry, decision: Decision, priority: int) -> bool:
+        """Whether a report stands on record already, told by an operator before this one.
+
+        After a start that is so for almost every job: none of them is worth a task.
+        """
+        if decision.verb is not Verb.REPORT or decision.event is not None or self._told.knows(entry):
+            return False
+        if (
+            decision.record != entry.record
+            or self._composed(entry.manifest, decision, priority) != entry.manifest.status
+        ):
+            return False
+        self._told.tell(entry, entry.generation, decision, priority, self._monotonic())
+        return True
+
+    def _composed(self, seen: TrainingJob, decision: Decision, priority: int) -> JobStatus:
+        return records.write(
+            decision.record,
+            decision.report,
+            generation=seen.metadata.generation,
+            priority=priority,
+            before=seen.status,
+            now=int(self._clock()),
+        )
 
     def remind(self) -> float | None:
         """Have jobs looked at again whose report was put off or that were paused; seconds until the next reminder."""
@@ -152,14 +180,7 @@ class Actuator:
 
     async def _write(self, entry: JobEntry, seen: TrainingJob, decision: Decision, priority: int) -> None:
         """Write the status, take its answer in, and tell what was decided."""
-        status = records.write(
-            decision.record,
-            decision.report,
-            generation=seen.metadata.generation,
-            priority=priority,
-            before=seen.status,
-            now=int(self._clock()),
-        )
+        status = self._composed(seen, decision, priority)
         if status != seen.status:
             answer = await self._retrying(
                 self._client.apply,

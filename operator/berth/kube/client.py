@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from berth.api import names
 from berth.kube.errors import Unavailable
+from berth.kube.lean import lean
 from berth.kube.resources import Resource
 from berth.kube.transport import Request, Transport
 
@@ -64,7 +65,10 @@ class ApiClient(Transport):
         continue_token: str = "",
         metadata_only: bool = False,
     ) -> JsonObject:
-        """One page of a list, at the newest state; `listing.list_all` goes through all pages."""
+        """One page of a list, at the newest state; `listing.list_all` goes through all pages.
+
+        Without `metadata.managedFields`, which nobody reads.
+        """
         query = {
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
@@ -73,7 +77,7 @@ class ApiClient(Transport):
         }
         accept = _METADATA_LIST if metadata_only else _JSON
         request = _request("list", "GET", resource, namespace, query=query, accept=accept)
-        answer = await self._json(request)
+        answer = _object(request, lean(await self.request(request)))
         if "resourceVersion" not in (answer.get("metadata") or {}):
             raise _no_object(request, "a list without a resourceVersion", json.dumps(answer).encode())
         return answer
@@ -265,14 +269,17 @@ class ApiClient(Transport):
         return payload.decode("utf-8", "replace")
 
     async def _json(self, request: Request) -> JsonObject:
-        payload = await self.request(request)
-        try:
-            answer = json.loads(payload)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise _no_object(request, "no JSON object", payload)
-        return answer
+        return _object(request, await self.request(request))
+
+
+def _object(request: Request, payload: bytes) -> JsonObject:
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _no_object(request, "no JSON object", payload)
+    return answer
 
 
 def _no_object(request: Request, found: str, payload: bytes) -> Unavailable:
