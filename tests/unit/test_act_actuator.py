@@ -208,3 +208,32 @@ async def test_a_status_that_was_written_is_read_as_the_record_that_was_decided(
     ground.submit()
     plan = await ground.run()
     assert plan.decisions[0].record == records.read(ground.mirror.jobs[KEY].manifest.status)
+
+
+async def test_what_an_operator_before_this_one_has_told_is_not_gone_through_again(ground: Ground) -> None:
+    """After a start nearly every status stands already: no write, no task, and the job is not left alone meanwhile."""
+    ground.submit(replicas=5)
+    await ground.run()
+    assert ground.status()["pending"]["reason"] == "TooLarge"
+    ground.actuator = ground.an_actuator()
+    ground.cluster.calls.clear()
+    ground.mirror.touch(KEY)
+    ground.decide()
+    assert ground.actuator.under_way == 0
+    assert not ground.mirror.jobs[KEY].busy
+    await ground.settle()
+    assert ground.cluster.calls == []
+
+
+async def test_what_an_operator_before_this_one_has_told_wrongly_is_told_anew(ground: Ground) -> None:
+    """A number in a sentence, a priority: whatever of the status is not as it should be."""
+    ground.submit(replicas=5)
+    await ground.run()
+    right = ground.status()
+    for wrong in ({"priority": 7}, {"pending": {**right["pending"], "message": "needs 9 nodes"}}, {"summary": "x"}):
+        job = ground.cluster.objects["trainingjobs", "team", "train"]
+        ground.cluster.put("trainingjobs", {**job, "status": {**right, **wrong}})
+        ground.see()
+        ground.actuator = ground.an_actuator()
+        await ground.run()
+        assert ground.status() == right

@@ -16,7 +16,6 @@ from berth.act.pods import Replicas, TemplateError, service, service_name
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
 from berth.api.job import TrainingJob
-from berth.api.job_status import JobStatus
 from berth.api.names import API_VERSION, JOB_KIND
 from berth.cluster import project, records
 from berth.cluster.jobs import JobEntry
@@ -96,23 +95,13 @@ class Actuator:
         """
         if decision.verb is not Verb.REPORT or decision.event is not None or self._told.knows(entry):
             return False
-        if (
-            decision.record != entry.record
-            or self._composed(entry.manifest, decision, priority) != entry.manifest.status
-        ):
+        seen = entry.manifest
+        if seen.status is None or decision.record != entry.record:
+            return False
+        if not records.tells(seen.status, decision.report, generation=entry.generation, priority=priority):
             return False
         self._told.tell(entry, entry.generation, decision, priority, self._monotonic())
         return True
-
-    def _composed(self, seen: TrainingJob, decision: Decision, priority: int) -> JobStatus:
-        return records.write(
-            decision.record,
-            decision.report,
-            generation=seen.metadata.generation,
-            priority=priority,
-            before=seen.status,
-            now=int(self._clock()),
-        )
 
     def remind(self) -> float | None:
         """Have jobs looked at again whose report was put off or that were paused; seconds until the next reminder."""
@@ -180,7 +169,14 @@ class Actuator:
 
     async def _write(self, entry: JobEntry, seen: TrainingJob, decision: Decision, priority: int) -> None:
         """Write the status, take its answer in, and tell what was decided."""
-        status = self._composed(seen, decision, priority)
+        status = records.write(
+            decision.record,
+            decision.report,
+            generation=seen.metadata.generation,
+            priority=priority,
+            before=seen.status,
+            now=int(self._clock()),
+        )
         if status != seen.status:
             answer = await self._retrying(
                 self._client.apply,

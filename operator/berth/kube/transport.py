@@ -33,6 +33,9 @@ The seconds end with the answer's headers."""
 
 KEPT_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
+READ_BYTES = 1 << 20
+"""Bytes of an answer that may wait to be read. A page of a list comes in thousands of chunks: with the usual 64 KiB the
+connection is stopped and started again at every other of them."""
 
 _NO_ANSWER = (
     aiohttp.ClientConnectionError,
@@ -211,6 +214,7 @@ class Transport:
                 socket_factory=_socket,
             ),
             headers=self._headers,
+            read_bufsize=READ_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=self.connection.proxy,
         )
