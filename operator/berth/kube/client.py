@@ -69,18 +69,16 @@ class ApiClient(Transport):
 
         Without `metadata.managedFields`, which nobody reads.
         """
-        query = {
-            "labelSelector": label_selector,
-            "fieldSelector": field_selector,
-            "limit": limit,
-            "continue": continue_token,
-        }
-        accept = _METADATA_LIST if metadata_only else _JSON
-        request = _request("list", "GET", resource, namespace, query=query, accept=accept)
-        answer = _object(request, lean(await self.request(request)))
-        if "resourceVersion" not in (answer.get("metadata") or {}):
-            raise _no_object(request, "a list without a resourceVersion", json.dumps(answer).encode())
-        return answer
+        request = list_request(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=continue_token,
+            metadata_only=metadata_only,
+        )
+        return listed(request, await self.request(request))
 
     async def create(
         self,
@@ -270,6 +268,35 @@ class ApiClient(Transport):
 
     async def _json(self, request: Request) -> JsonObject:
         return _object(request, await self.request(request))
+
+
+def list_request(
+    resource: Resource,
+    *,
+    namespace: str | None = None,
+    label_selector: str = "",
+    field_selector: str = "",
+    limit: int | None = None,
+    continue_token: str = "",
+    metadata_only: bool = False,
+) -> Request:
+    """The request of one page of a list."""
+    query = {
+        "labelSelector": label_selector,
+        "fieldSelector": field_selector,
+        "limit": limit,
+        "continue": continue_token,
+    }
+    accept = _METADATA_LIST if metadata_only else _JSON
+    return _request("list", "GET", resource, namespace, query=query, accept=accept)
+
+
+def listed(request: Request, payload: bytes) -> JsonObject:
+    """The page that came as answer. Raises `Unavailable` if it is none."""
+    answer = _object(request, lean(payload))
+    if "resourceVersion" not in (answer.get("metadata") or {}):
+        raise _no_object(request, "a list without a resourceVersion", payload)
+    return answer
 
 
 def _object(request: Request, payload: bytes) -> JsonObject:
