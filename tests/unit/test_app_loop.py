@@ -276,8 +276,8 @@ async def test_a_cycle_tells_how_long_its_first_change_has_waited(ground: Ground
 class Broken(Mirror):
     """Has a bug."""
 
-    def snapshot(self, mode: Mode) -> Snapshot:
-        raise AssertionError(f"no snapshot to {mode}")
+    def snapshot(self, mode: Mode, epoch: int = 0) -> Snapshot:
+        raise AssertionError(f"no snapshot to {mode} in term {epoch}")
 
 
 async def test_a_bug_in_a_cycle_ends_the_loop(ground: Ground) -> None:

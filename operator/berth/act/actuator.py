@@ -41,9 +41,10 @@ UNKNOWN_PAUSE = 1.0
 
 
 class Actuator:
-    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates.
+    """Carries plans out.
 
-    `on_record` is told of each decision that is on record, with the job as it was decided about.
+    `epoch` is the leader's term, which every pod carries. `on_record` is told of each decision that is on record, with
+    the job as it was decided about. `clock` tells unix seconds, `monotonic` is for pauses and rates.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Actuator:
         mirror: Mirror,
         recorder: EventRecorder,
         report_every: float = 10.0,
+        epoch: int = 0,
         on_record: Callable[[TrainingJob, Decision], None] = lambda _seen, _decision: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -60,6 +62,7 @@ class Actuator:
         self._client = client
         self._mirror = mirror
         self._recorder = recorder
+        self._epoch = epoch
         self._on_record = on_record
         self._clock = clock
         self._monotonic = monotonic
@@ -223,7 +226,7 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource)
+            replicas = Replicas(seen, record.attempt, pool.resource, self._epoch)
             if seen.spec.replicas > 1:
                 await self._create_service(entry, service(seen, record.attempt))
             await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)

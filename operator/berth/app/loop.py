@@ -117,6 +117,7 @@ class Loop:
         actuator: Actuator,
         bell: Bell,
         settings: Settings,
+        epoch: int = 0,
         before_cycle: Callable[[], float | None] = lambda: None,
         on_cycle: Callable[[Cycle], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
@@ -126,6 +127,7 @@ class Loop:
         self._actuator = actuator
         self._bell = bell
         self._settings = settings
+        self._epoch = epoch
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
         self._clock = clock
@@ -145,7 +147,7 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = self._mirror.snapshot(self._settings.mode)
+        snapshot = self._mirror.snapshot(self._settings.mode, self._epoch)
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

@@ -17,13 +17,16 @@ Check = Callable[[], list[str]]
 class Server:
     """A small HTTP server. `address` is known once it has started."""
 
-    def __init__(self, *, listen: str, healthy: Check, ready: Check, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, *, listen: str, healthy: Check, ready: Check, leading: Check, registry: CollectorRegistry
+    ) -> None:
         host, _, port = listen.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._registry = registry
         app = web.Application()
         app.router.add_get("/healthz", _checked(healthy))
         app.router.add_get("/readyz", _checked(ready))
+        app.router.add_get("/leadz", _checked(leading))
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""

@@ -30,7 +30,10 @@ WATCH_SILENT = gauge(
     kind=_KIND,
 )
 LEADING = gauge("berth_leader", "1 while this operator certainly holds the Lease, 0 otherwise.")
-EPOCH = gauge("berth_leader_epoch", "Number of the term, raised each time that the Lease is taken; 0 before the first.")
+EPOCH = gauge(
+    "berth_leader_epoch",
+    "Number of the term, raised each time that the Lease is taken; 0 while another operator leads.",
+)
 REMAINING = gauge(
     "berth_leader_remaining_seconds",
     "Seconds for which the term certainly lasts; no write begins that could end after it. 0 without a term.",
