@@ -158,13 +158,15 @@ def test_cycles_are_measured(scene: Scene, operator: OperatorProcess) -> None:
 def test_without_an_api_server_it_is_healthy_and_not_ready(
     operator: OperatorProcess, proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    """Started while every request fails: a restart would not help, so healthy; but nothing is known, so not ready."""
-    outage = proxy.refuse(lambda _: True, status=0)
+    """Leading while every other request fails: a restart would not help; but nothing is known, so it is not ready."""
+    outage = proxy.refuse(lambda call: call.resource != "leases", status=0)
     with OperatorProcess(proxy.kubeconfig, tmp_path, settings={"mode": "Observe"}, wait=False) as other:
         until(lambda: "nodes not listed yet" in other.get("/readyz")[1].splitlines(), "its excuse", timeout_s=15)
 
         assert other.get("/healthz") == (200, "ok\n")
         assert other.get("/readyz")[0] == 503
+        assert value(other, "berth_leader") == 1
+        assert not [name for name, _ in metrics(other) if name == "berth_jobs"]
 
         outage.lift()
 
