@@ -233,11 +233,12 @@ class _Operator:
             before_cycle=prober.begin,
             on_cycle=self._metrics.on_cycle,
         )
-        parts.kopf.start()
         pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
         audits = self._kinds.run_audits(settings.audit_seconds)
         try:
             async with background(loop.run(), pools.run(), audits) as failed:
+                await asyncio.sleep(0)  # the first cycle runs now: kopf's own list must not take the processor from it
+                parts.kopf.start()
                 await first(self._stop.wait(), *broken, failed, actuator.broken, prober.broken)
             await parts.kopf.stop()
             await actuator.finish(FINISH_SECONDS)
