@@ -200,7 +200,7 @@ PLACEMENT = {
     "spans": {"spine": 1, "leaf": 1, "node": 2},
     "nodes": "n[1-2]",
     "generation": 1,
-    "admittedAt": "1970-01-01T00:00:00Z",
+    "admittedAt": "1970-01-01T00:16:40Z",
 }
 
 

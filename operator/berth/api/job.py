@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 from berth.api.job_status import JobStatus
 from berth.api.meta import ObjectMeta
 from berth.api.names import API_VERSION, JOB_KIND
-from berth.api.rules import Between, Bounds, LabelName, PriorityClassName, Rule, literal, quoted, rules
+from berth.api.rules import Between, Bounds, Duration, LabelName, PriorityClassName, Rule, literal, quoted, rules
 from berth.api.template import PodTemplate
 from berth.api.wire import Wire
 
@@ -86,7 +86,12 @@ class TrainingJobSpec(Wire):
     """Where in the network the gang has to sit. Absent: in the narrowest domain that has room now."""
     backoff_limit: Annotated[int, Between(0, 100, "restarts of the whole gang after failures of its own")] = 3
     """How often the gang is started again after a failure of its own before the job is Failed. Lost nodes and pods
-    that others delete never count."""
+    that others delete never count; nor does a failure if within 90 s a node of the gang turns out to be lost."""
+    start_deadline: Annotated[
+        str, Duration("10s", "168h", "the devices of a gang that does not come up are idle for so long")
+    ] = "15m"
+    """How long the replicas may take to be all ready after the gang was placed. Then it is stopped as a whole, the
+    reason is told, and for a while the job avoids the nodes whose replicas were not ready."""
     suspend: bool = False
     """`true`: the gang is stopped and gives its devices back, or is not started; the job keeps its place in order of
     submission. Suspend to change the shape of a job that is placed."""

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from berth.act.actuator import Actuator
@@ -128,6 +128,7 @@ class Loop:
         self._bell = bell
         self._settings = settings
         self._epoch = epoch
+        self._waits = settings.waits()
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
         self._clock = clock
@@ -147,7 +148,7 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = self._mirror.snapshot(self._settings.mode, self._epoch)
+        snapshot = replace(self._mirror.snapshot(self._settings.mode, self._epoch), waits=self._waits)
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

@@ -216,6 +216,7 @@ class _Operator:
             report_every=settings.report_seconds,
             epoch=epoch,
             on_record=self._metrics.on_record,
+            priority_class=settings.pod_priority_class,
         )
         prober = Prober(
             client=client,
@@ -223,6 +224,7 @@ class _Operator:
             pool=lambda entry: _likely_pool(entry, mirror),
             again_seconds=settings.refused_seconds,
             epoch=epoch,
+            priority_class=settings.pod_priority_class,
         )
         loop = parts.loop = Loop(
             mirror=mirror,

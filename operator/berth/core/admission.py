@@ -3,6 +3,7 @@
 A refusal is asked of the same slot counts that the placement was tried on, so its numbers are those of the decision.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from berth.core.explain import count, domain_name, where, within
@@ -38,26 +39,31 @@ class Berth:
 
     def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
-        tree = self.pool.ledger.tree
-        fit = self.fit
-        paths = [tree.above(position) for position, _ in fit.counts]
-        spans = {tree.levels[level]: len({path[level] for path in paths}) for level in range(1, len(tree.levels))}
-        names = tree.domains[-1]
-        return Placement(
-            pool=self.pool.name,
-            domain=domain_name(tree, fit.level, fit.domain),
-            level=tree.levels[fit.level],
-            spans=widest_first(spans),
-            nodes=tuple(names[position] for position in fit.ranks()),
-            generation=generation,
-            admitted_at=now,
-            epoch=epoch,
-        )
+        return describe(self.pool, self.fit.ranks(), generation, now, epoch)
 
     def take(self) -> None:
         """Count the gang's devices as taken in the pool's ledger."""
         for position, replicas in self.fit.counts:
             self.pool.ledger.take(position, self.demand, replicas)
+
+
+def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch: int) -> Placement:
+    """The placement of a gang whose ranks sit on these node positions, with the narrowest domain around them."""
+    tree = pool.ledger.tree
+    paths = [tree.above(position) for position in sorted(set(ranks))]
+    domains = [{path[level] for path in paths} for level in range(len(tree.levels))]
+    narrowest = max(level for level, found in enumerate(domains) if len(found) == 1)
+    names = tree.domains[-1]
+    return Placement(
+        pool=pool.name,
+        domain=domain_name(tree, narrowest, paths[0][narrowest]),
+        level=tree.levels[narrowest],
+        spans=widest_first({tree.levels[level]: len(domains[level]) for level in range(1, len(tree.levels))}),
+        nodes=tuple(names[position] for position in ranks),
+        generation=generation,
+        admitted_at=now,
+        epoch=epoch,
+    )
 
 
 def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
@@ -67,7 +73,7 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
         if unsuitable(gang, pool) is not None:
             continue
         demand = gang.demand(pool.resource)
-        fit = place(pool.ledger.index(demand), gang.replicas, _widest(gang, pool))
+        fit = place(pool.ledger.index(demand), gang.replicas, widest_level(gang, pool))
         if fit is None:
             continue
         berth = Berth(pool, demand, fit)
@@ -139,7 +145,7 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
     ledger, tree = pool.ledger, pool.ledger.tree
     demand = gang.demand(pool.resource)
     index = ledger.index(demand)
-    widest = _widest(gang, pool)
+    widest = widest_level(gang, pool)
     noun = _slot_noun(gang, pool)
     need = count(gang.replicas, noun)
     if not ledger.nodes:
@@ -185,7 +191,8 @@ def nearest(gang: Gang, pools: dict[str, Pool]) -> tuple[str, ...]:
         changes.append(("topology.policy Preferred", replace(gang, policy=Policy.PREFERRED)))
     suitable = [pool for pool in candidates(gang, pools) if unsuitable(gang, pool) is None]
     most = max(
-        (pool.ledger.index(gang.demand(pool.resource)).most(_widest(gang, pool))[0] for pool in suitable), default=0
+        (pool.ledger.index(gang.demand(pool.resource)).most(widest_level(gang, pool))[0] for pool in suitable),
+        default=0,
     )
     if 0 < most < gang.replicas:
         changes.append((f"replicas {most}", replace(gang, replicas=most)))
@@ -221,7 +228,7 @@ def _slot_noun(gang: Gang, pool: Pool) -> str:
     return f"slot of {count(gang.devices, 'device')}"
 
 
-def _widest(gang: Gang, pool: Pool) -> int:
+def widest_level(gang: Gang, pool: Pool) -> int:
     """Number of the widest level that the gang may span within one domain."""
     if gang.level is None or gang.policy is Policy.PREFERRED:
         return 0

@@ -4,6 +4,8 @@ A sentence names what is needed, what is there, and where, with counts; a neares
 tried on the same free slots that refused the job.
 """
 
+from datetime import UTC, datetime
+
 from berth.core.model import Cause, Gang, Hindrance, Job, Outcome, Placement, Policy, Record
 from berth.core.plan import Condition, Pending, Reason, Report, State
 from berth.core.topology import NODE_LEVEL, Tree
@@ -40,6 +42,17 @@ def quantity(resource: str, amount: int, *, up: bool = False) -> str:
         whole, tenth = divmod(-(-amount * 10 // unit) if up else amount * 10 // unit, 10)
         return f"{whole}{f'.{tenth}' if tenth else ''}{('', 'Ki', 'Mi', 'Gi', 'Ti')[power]}"
     return str(amount)
+
+
+def moment(at: int) -> str:
+    """A time in unix seconds as statuses print it: `2026-11-22T03:03:05Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: int) -> str:
+    """A duration as manifests write it: `90s`, `15m`, `1h30m`."""
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
 def domain_name(tree: Tree, level: int, domain: int) -> str:
@@ -128,15 +141,19 @@ def suspended() -> Report:
     )
 
 
-def placed(gang: Gang, record: Record, ready: int) -> Report:
-    """Report of a job that holds devices, `ready` of its replicas being up or done."""
+def placed(gang: Gang, record: Record, ready: int, held_up: str = "") -> Report:
+    """Report of a job that holds devices, `ready` of its replicas being up or done.
+
+    `held_up`: which replica is not, and why, where that is told.
+    """
     placement = record.placement
     assert placement is not None, "a report on a placement needs one"
     total = len(placement.nodes)
     if not placement.pods_created:
         pods = Condition(PODS_READY, False, Reason.CREATING, f"creating {count(total, 'pod')}")
     elif ready < total:
-        pods = Condition(PODS_READY, False, Reason.WAITING_FOR_PODS, f"{ready} of {total} replicas are ready")
+        text = f"{ready} of {total} replicas are ready{f'; {held_up}' if held_up else ''}"
+        pods = Condition(PODS_READY, False, Reason.WAITING_FOR_PODS, text)
     else:
         pods = Condition(PODS_READY, True, Reason.ALL_READY, f"{count(total, 'replica')} ready")
     running = record.started_at is not None
@@ -158,10 +175,11 @@ def _kept(gang: Gang, placement: Placement) -> Reason:
     return Reason.CONTIGUOUS if dict(placement.spans).get(wanted, 1) == 1 else Reason.SCATTERED
 
 
-def stopping(record: Record, left: int) -> Report:
-    """Report of a job whose attempt is being stopped, `left` of its pods still there."""
+def stopping(record: Record, left: int, held_up: str = "") -> Report:
+    """Report of a job whose attempt is being stopped, `left` of its pods still there; `held_up`: what keeps one."""
     assert record.ending is not None, "a report on an ending needs one"
     text = f"{record.ending.message}; {count(left, 'pod')} of attempt {record.attempt} still to stop"
+    text += f"; {held_up}" if held_up else ""
     if record.ending.cause is Cause.SUSPENDED:
         state, pending = State.SUSPENDED, None
     else:

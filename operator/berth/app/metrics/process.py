@@ -61,7 +61,8 @@ DECISIONS = counter(
 )
 ATTEMPTS_ENDED = counter(
     "berth_attempts_ended_total",
-    "Attempts whose end is on record.",
+    "Attempts whose end is on record, by the cause that was recorded then: a charge that is taken back later is not "
+    "counted anew.",
     cause="`Succeeded`, or as in `status.attempts[].cause`",
 )
 ADMISSION_WAIT = histogram(
