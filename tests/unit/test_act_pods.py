@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from berth.act.environment import Rank, merged, variables
-from berth.act.pods import NOT_TO_EVICT, Replicas, TemplateError, service
+from berth.act.pods import NOT_TO_EVICT, Replicas, service
+from berth.act.templates import TemplateError
 from berth.api.job import Runtime
 from tests.unit.wire_objects import GPU, Json, a_job, a_template
 
@@ -327,6 +328,8 @@ def test_pods_of_one_gang_share_nothing() -> None:
         (a_template({**TRAINER, "env": "A=1"}), "containers[0].env: 'A=1': must be a list of objects"),
         (a_template({**TRAINER, "env": ["A=1"]}), "containers[0].env[0]: 'A=1': must be an object"),
         (a_template({**TRAINER, "env": {"A": "1"}}), "containers[0].env: {'A': '1'}: must be a list of objects"),
+        (a_template({**TRAINER, "env": [{"name": {"x": 1}}]}), "containers[0].env[0].name: {'x': 1}: must be a string"),
+        (a_template({**TRAINER, "env": [{"name": 1}]}), "containers[0].env[0].name: 1: must be a string"),
         (a_template({**TRAINER, "resources": "large"}), "containers[0].resources: 'large': must be an object"),
         (
             a_template({**TRAINER, "resources": {"limits": [GPU]}}),

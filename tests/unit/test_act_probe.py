@@ -74,6 +74,42 @@ async def test_a_template_that_contradicts_the_job_never_reaches_the_api_server(
     assert cluster.calls == []
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """So many objects inside each other."""
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"x": found}
+    return found
+
+
+ODD = {
+    "the name of a variable is an object": (
+        {"env": [{"name": {"x": 1}}]},
+        "spec.template.spec.containers[0].env[0].name: {'x': 1}: must be a string; write it as in a Pod",
+    ),
+    "a number of devices that Python does not read": (
+        {"resources": {"limits": {GPU: "1" * 5_000}}},
+        f"spec.template.spec.containers[0].resources.limits[{GPU}]: 111",
+    ),
+    "a nest that is not written": ({"livenessProbe": nested(300)}, "spec.template: no pod can be made of it ("),
+}
+
+
+@pytest.mark.parametrize(("fields", "text"), ODD.values(), ids=ODD.keys())
+async def test_what_only_the_schema_lets_through_is_its_jobs_trouble(
+    tries: "Tries", fields: dict[str, Any], text: str
+) -> None:
+    """It is stored, so it would end every operator that comes after this one, too."""
+    tries.mirror.put_job(a_job(version=2, template=a_template({"name": "trainer", **fields})))
+    await tries.after(0)
+    hindrance = tries.mirror.jobs[KEY].to_view({}, 0).hindrance
+    assert hindrance is not None
+    assert hindrance.reason == Reason.TEMPLATE_REFUSED
+    assert hindrance.message.startswith(text)
+    assert not tries.prober.broken.done()
+    assert tries.cluster.calls == []
+
+
 async def test_a_replica_that_the_api_server_refuses_is_the_jobs_condition() -> None:
     """In its words, with the job's own fields."""
     cluster = SmallCluster()

@@ -9,7 +9,8 @@ attempt: a gang that does not find rank 0, or could be picked off pod by pod, do
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from berth.act.pods import TemplateError, budget, service, service_name
+from berth.act.pods import budget, service, service_name
+from berth.act.templates import TemplateError
 from berth.api.job import TrainingJob
 from berth.api.names import LABEL_JOB_UID
 from berth.cluster.jobs import JobEntry

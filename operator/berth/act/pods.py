@@ -12,6 +12,7 @@ from typing import Any
 from berth.act import affinity, defaults
 from berth.act.devices import Chosen
 from berth.act.environment import Rank, merged, variables
+from berth.act.templates import TemplateError, check_shape, give_devices, refusing
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
 from berth.api.pod_defaults import PodDefaults
@@ -20,10 +21,6 @@ from berth.cluster.project import pod_name
 
 NOT_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 """Annotation by which autoscalers leave a pod, and with it its node, alone."""
-
-
-class TemplateError(ValueError):
-    """A template that cannot be made a replica of; the sentence names field, value and remedy."""
 
 
 def service_name(job: str, attempt: int) -> str:
@@ -101,6 +98,7 @@ class Replicas:
     Raises TemplateError if the template contradicts the job.
     """
 
+    @refusing()
     def __init__(
         self,
         job: TrainingJob,
@@ -117,21 +115,22 @@ class Replicas:
         template = job.spec.template.manifest()
         self._metadata = template.get("metadata") or {}
         self._spec: dict[str, Any] = template["spec"]
-        _check_shape(self._spec)
+        check_shape(self._spec)
         self._spec["restartPolicy"] = "Never"
         if priority_class is not None:
             self._spec["priorityClassName"] = priority_class
         for container in self._spec["containers"]:
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
         if resource is not None:
-            _give_devices(self._spec["containers"], resource, job.spec.devices_per_replica)
+            give_devices(self._spec["containers"], resource, job.spec.devices_per_replica)
         if pool_defaults is not None:
             defaults.merge(self._spec, pool_defaults, resource)
 
+    @refusing()
     def pod(self, rank: int, node: str | None, chosen: Chosen | None = None) -> dict[str, Any]:
         """The pod of one rank, tied to its node; to none if `node` is None (only to try it).
 
-        `chosen`: its devices, where Berth chose them.
+        `chosen`: its devices, where Berth chose them. Raises TemplateError.
         """
         job = self._job
         name = pod_name(job.metadata.name, self._attempt, rank)
@@ -206,61 +205,6 @@ def _owner(job: TrainingJob) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
-
-
-def _check_shape(spec: dict[str, Any]) -> None:
-    """Refuse what cannot be completed. The schema keeps fields that it does not declare, whatever is in them."""
-    for kind in ("containers", "initContainers"):
-        for index, container in enumerate(_objects(spec.get(kind), kind)):
-            field = f"{kind}[{index}]"
-            _objects(container.get("env"), f"{field}.env")
-            resources = _object(container.get("resources") or {}, f"{field}.resources")
-            for what in ("limits", "requests"):
-                _object(resources.get(what) or {}, f"{field}.resources.{what}")
-    of_nodes = _object((spec.get("affinity") or {}).get("nodeAffinity") or {}, "affinity.nodeAffinity")
-    field = f"affinity.nodeAffinity.{affinity.REQUIRED}"
-    required = _object(of_nodes.get(affinity.REQUIRED) or {}, field)
-    for index, term in enumerate(_objects(required.get("nodeSelectorTerms"), f"{field}.nodeSelectorTerms")):
-        for kind in ("matchExpressions", "matchFields"):
-            _objects(term.get(kind), f"{field}.nodeSelectorTerms[{index}].{kind}")
-
-
-def _objects(value: Any, field: str) -> list[dict[str, Any]]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise TemplateError(f"spec.template.spec.{field}: {value!r}: must be a list of objects; write it as in a Pod")
-    return [_object(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
-
-
-def _object(value: Any, field: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TemplateError(f"spec.template.spec.{field}: {value!r}: must be an object; write it as in a Pod")
-    return value
-
-
-def _give_devices(containers: list[dict[str, Any]], resource: str, devices: int) -> None:
-    """Ask for the devices in the first container, unless some container already asks for them."""
-    asking = [
-        (index, kind, value)
-        for index, container in enumerate(containers)
-        for kind in ("limits", "requests")
-        if (value := ((container.get("resources") or {}).get(kind) or {}).get(resource)) is not None
-    ]
-    if not asking:
-        resources = containers[0]["resources"] = containers[0].get("resources") or {}
-        resources["limits"] = {**(resources.get("limits") or {}), resource: str(devices)}
-        if resources.get("requests"):
-            resources["requests"][resource] = str(devices)
-        return
-    per_container = {index: str(value) for index, _, value in asking}
-    if sum(int(value) if value.isdecimal() else -1 for value in per_container.values()) != devices:
-        index, kind, value = asking[0]
-        field = f"spec.template.spec.containers[{index}].resources.{kind}[{resource}]"
-        raise TemplateError(
-            f"{field}: {value}: the containers of a replica must ask for spec.devicesPerReplica ({devices}) in all; "
-            "leave it out, and the first container gets them"
-        )
 
 
 def _tie(spec: dict[str, Any], node: str, binding: Binding) -> None:

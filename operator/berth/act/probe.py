@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from berth.act import affinity
-from berth.act.pods import Replicas, TemplateError
+from berth.act.pods import Replicas
 from berth.act.refusals import taken, told
+from berth.act.templates import TemplateError
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
 from berth.cluster.pools import PoolFacts

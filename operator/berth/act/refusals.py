@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from berth.api.wire import cut
 from berth.cluster.quantities import amount
 from berth.kube.errors import ApiError
 
@@ -61,9 +62,9 @@ def _no_quantities(spec: dict[str, Any]) -> Iterator[str]:
                 for name, quantity in quantities.items() if isinstance(quantities, dict) else ():
                     try:
                         amount(name, str(quantity))
-                    except ValueError:
+                    except (ValueError, ArithmeticError):
                         field = f"spec.template.spec.{kind}[{index}].resources.{what}[{name}]"
-                        yield f"{field}: {quantity!r} is not a quantity; write it like 500m, 8 or 64Gi"
+                        yield f"{field}: {cut(repr(quantity), 100)} is not a quantity; write it like 500m, 8 or 64Gi"
 
 
 def _in_template(field: str) -> str:
