@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from berth.act.actuator import Actuator
+from berth.act.pods import Replicas
 from berth.api.pod_defaults import PodDefaults
-from berth.cluster import records
+from berth.cluster import project, records
 from berth.cluster.jobs import Replica
 from berth.core import explain
 from berth.core.model import Cause, Ending, Record
 from berth.core.plan import Decision, Event, Plan, Verb
 from tests.unit.acting import BUDGET, KEY, PODS, SERVICE, STATUS, UID, Ground
-from tests.unit.wire_objects import own_pod, placed, pod_object, pool_facts, status_of
+from tests.unit.small_cluster import refusal
+from tests.unit.wire_objects import GPU, a_template, own_pod, placed, pod_object, pool_facts, status_of
 
 pytestmark = pytest.mark.looptime
 
@@ -225,6 +228,67 @@ async def test_a_gang_in_the_making_delays_nobody_else(ground: Ground) -> None:
     assert ground.cluster.names("pods") == ["other-1-0"]
     held.release.set()
     await ground.settle()
+
+
+async def test_no_more_pods_are_in_the_making_than_there_are_requests(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gang of thousands with a long template would be a gigabyte, and the loop would stand still while it is made."""
+    built: list[int] = []
+    whole = Replicas.pod
+
+    def counted(self: Replicas, rank: int, *more: Any) -> Any:
+        built.append(rank)
+        return whole(self, rank, *more)
+
+    monkeypatch.setattr(Replicas, "pod", counted)
+    ground.cluster.limit = 5
+    ground.submit(replicas=20, devicesPerReplica=1)
+    anchored = ground.cluster.hold(SERVICE)
+    ground.decide()
+    await anchored.arrived.wait()
+    held = ground.cluster.hold("create pods")
+    anchored.release.set()
+    await asyncio.sleep(1)
+    assert built == [0, 1, 2, 3, 4, 5]
+    held.release.set()
+    await ground.settle()
+    assert built == list(range(20))
+    assert len(ground.cluster.names("pods")) == 20
+
+
+async def test_a_refused_pod_does_not_keep_the_others_from_being_made(ground: Ground) -> None:
+    """Whoever comes after it in its worker's queue; what is told is the first rank's refusal, however late it came."""
+    ground.cluster.limit = 2
+    ground.submit(replicas=6, devicesPerReplica=1)
+    ground.cluster.fail("create pods team/train-1-4", refusal(403, "Forbidden", "the later one"))
+    ground.cluster.fail("create pods team/train-1-1", refusal(403, "Forbidden", "the first one"))
+    await ground.run()
+    assert ground.cluster.names("pods") == [f"train-1-{rank}" for rank in (0, 2, 3, 5)]
+    assert "the first one" in str(ground.mirror.jobs[KEY].refused)
+
+
+async def test_a_quantity_that_only_the_server_reads_is_counted_as_it_is_read(ground: Ground) -> None:
+    """It takes null, and blanks around a number, and writes them anew; what was written must not end the operator."""
+
+    def read(pod: dict[str, Any]) -> None:
+        pod["spec"]["containers"][0]["resources"]["limits"] |= {"cpu": "0", "memory": "64Gi"}
+
+    ground.cluster.reshape = read
+    container = {"name": "trainer", "image": "trainer:1", "resources": {"limits": {"cpu": None, "memory": " 64Gi "}}}
+    ground.submit(template=a_template(container))
+    await ground.run()
+    assert not ground.actuator.broken.done()
+    assert ground.cluster.names("pods") == ["train-1-0", "train-1-1"]
+    assert {own.requests for own in ground.mirror.own_pods().values()} == {
+        (("memory", 64 << 30), (GPU, 8), ("pods", 1)),
+    }
+    for rank in (0, 1):
+        pod = ground.cluster.put("pods", ground.cluster.objects["pods", "team", f"train-1-{rank}"])
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        ground.mirror.put_own_pod(("team", f"train-1-{rank}"), project.own_pod({**pod, "status": ready}))
+    await ground.run()
+    assert ground.status()["state"] == "Running"
 
 
 async def test_a_status_that_was_written_is_read_as_the_record_that_was_decided(ground: Ground) -> None:

@@ -9,15 +9,16 @@ A write without an answer may have happened: the job is read until the API serve
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from berth.act.belongings import Belongings
 from berth.act.devices import Chosen
-from berth.act.pods import Replicas, TemplateError, taken_by_scheduler
+from berth.act.pods import Replicas, taken_by_scheduler
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told
+from berth.act.templates import TemplateError
 from berth.api.job import TrainingJob
 from berth.api.names import API_VERSION, JOB_KIND
 from berth.cluster import project, records
@@ -221,8 +222,9 @@ class Actuator:
             ending = decision.record.ending
             doomed = decision.delete
             if ending is not None and ending.cause.of_scheduler:
-                await _all(self._mark_disrupted(entry, name, uid, ending.message) for name, uid in doomed)
-            await _all(self._delete_pod(entry, name, uid) for name, uid in doomed)
+                why = ending.message
+                await self._each(doomed, lambda pod: self._mark_disrupted(entry, *pod, why))
+            await self._each(doomed, lambda pod: self._delete_pod(entry, *pod))
         if decision.create:
             await self._create(entry, seen, decision.record, decision.create)
         if decision.closed is not None:
@@ -255,7 +257,7 @@ class Actuator:
             if anchor is None:
                 return  # it has gone already: the next cycle sees to that
             await self._belongings.create(entry, seen, record.attempt, anchor.pod.uid)
-            await _all(self._create_pod(entry, pod(rank)) for rank in ranks[ranks[0] == 0 :])
+            await self._each(ranks[ranks[0] == 0 :], lambda rank: self._create_pod(entry, pod(rank)))
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
         except (Conflict, NotFound, Transient):
@@ -273,7 +275,10 @@ class Actuator:
             if not _owned(made, entry) or own.job_uid != entry.uid:
                 raise TemplateError(taken(name)) from None
         else:
-            own = project.own_pod({**pod, "metadata": made["metadata"]})
+            try:
+                own = project.own_pod({**pod, "metadata": made["metadata"]})
+            except ValueError:  # the server reads quantities that are not read here, such as null, and writes them anew
+                own = project.own_pod(await self._retrying(self._client.get, PODS, name, namespace=namespace))
         if own.job_uid == entry.uid:  # else a webhook took the label: no watch of Berth's pods would ever tell of it
             self._mirror.answer_own_pod((namespace, name), own)
 
@@ -345,6 +350,26 @@ class Actuator:
             logger.error("unreadable TrainingJob", extra={"job": str(entry.key), "error": str(error)})
             self._paused[entry.uid] = self._monotonic() + REFUSED_PAUSE
 
+    async def _each(self, items: Sequence[T], work: Callable[[T], Awaitable[None]]) -> None:
+        """Do the work for each, to the end; then raise the first error, if there was one.
+
+        As many at a time as the client has requests: what a pod is made of is in memory only while it is sent, and a
+        gang of thousands does not stop the loop while all of its pods are made.
+        """
+        waiting = enumerate(items)
+        errors: dict[int, Exception] = {}
+
+        async def worker() -> None:
+            for number, item in waiting:
+                try:
+                    await work(item)
+                except Exception as error:  # noqa: BLE001  # raised below, once the others are done
+                    errors[number] = error
+
+        await asyncio.gather(*(worker() for _ in range(min(len(items), self._client.limit))))
+        if errors:
+            raise errors[min(errors)]
+
     async def _retrying(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await persist(
             partial(call, *args, **kwargs), deadline=self._monotonic() + PATIENCE, clock=self._monotonic
@@ -367,10 +392,3 @@ def _chosen(pool: PoolFacts, placement: Placement, rank: int) -> Chosen | None:
 def _owned(obj: JsonObject, entry: JobEntry) -> bool:
     """Whether a pod that was found under one of the job's names is the job's."""
     return any(owner.get("uid") == entry.uid for owner in obj["metadata"].get("ownerReferences") or ())
-
-
-async def _all(work: Iterable[Awaitable[None]]) -> None:
-    """Do all of it, to the end; then raise the first error, if there was one."""
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

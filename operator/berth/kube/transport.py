@@ -89,6 +89,7 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.connection = connection
+        self.limit = limit
         self.timeout = timeout
         self._write_timeout = timeout if write_timeout is None else write_timeout
         self._write_guard = write_guard
