@@ -1,15 +1,17 @@
 """Carrying out what faults call for: pods are marked before they go, a repair is one write, a budget is in place."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from berth.act.actuator import LEAVING_PAUSE
 from berth.act.pods import budget
 from berth.core.plan import Verb
 from berth.kube.errors import ApiError
 from tests.unit.acting import BUDGET, KEY, PODS, STATUS, UID, Ground
-from tests.unit.small_cluster import refusal
+from tests.unit.small_cluster import refusal, unreachable
 from tests.unit.wire_objects import a_job, own_pod, placed, pod_object, status_of
 
 pytestmark = pytest.mark.looptime
@@ -68,6 +70,65 @@ async def test_a_pod_that_cannot_be_marked_is_deleted_all_the_same(ground: Groun
     ground.cluster.fail("patch pods/status", error, times=9)
     await ground.run()
     assert ground.cluster.names("pods") == []
+
+
+@pytest.mark.parametrize("error", [refusal(500, "InternalError", "failed calling webhook"), unreachable()])
+async def test_a_mark_that_nobody_takes_does_not_hold_the_deletion_up(ground: Ground, error: ApiError) -> None:
+    """A webhook for the status of pods that does not answer must not keep a gang on a lost node."""
+    running(ground)
+    ground.mirror.drop_node(("", "n2"))
+    ground.cluster.fail("patch pods/status", error, times=10**6)
+    await ground.run()
+    assert ground.cluster.names("pods") == []
+    assert sum(call.startswith("patch pods/status") for call in ground.cluster.calls) == 2
+    assert ground.loop.time() < 1
+
+
+async def test_while_the_watch_is_silent_pods_are_asked_to_go_once_in_ten_seconds(ground: Ground) -> None:
+    """Cycles come many times a second, and each would delete and mark the whole gang again."""
+    running(ground)
+    ground.mirror.drop_node(("", "n2"))
+    for _ in range(3):
+        await ground.run()
+    asked = [f"{verb} team/train-1-{rank}" for verb in ("patch pods/status", "delete pods") for rank in (0, 1)]
+    assert sorted(ground.cluster.writes()[1:5]) == sorted(asked)
+    assert not [call for call in ground.cluster.writes()[5:] if "pods" in call]
+    assert (await ground.run()).decisions == (), "nor does it go round and round with nothing to do"
+    reminder = ground.actuator.remind()
+    assert reminder is not None
+    assert 9 < reminder <= LEAVING_PAUSE
+    await asyncio.sleep(reminder)
+    ground.actuator.remind()
+    await ground.run()
+    assert ground.mirror.own_pods() == {}, "the API server was asked again, and does not have them"
+
+
+async def test_what_the_watch_tells_late_of_a_pod_that_is_leaving_does_not_have_it_asked_again(ground: Ground) -> None:
+    """It lags behind the deletion; a pod that was told to go never stays."""
+    running(ground)
+    ground.mirror.drop_node(("", "n2"))
+    await ground.run()
+    for version in (50, 51):
+        told = own_pod("train-1-0", uid="u0", node="n1", version=version, phase="Running")
+        ground.mirror.put_own_pod(("team", "train-1-0"), told)
+        await ground.run()
+    assert sum(call.startswith("delete pods") for call in ground.cluster.calls) == 2
+
+
+async def test_a_pod_that_the_watch_tells_is_leaving_is_not_asked_again(ground: Ground) -> None:
+    """It has its grace period; what was believed is known by now."""
+    running(ground)
+    ground.mirror.drop_node(("", "n2"))
+    await ground.run()
+    for rank in (0, 1):
+        name, metadata = f"train-1-{rank}", {"deletionTimestamp": "2026-11-22T03:00:00Z"}
+        told = own_pod(name, uid=f"u{rank}", node=f"n{rank + 1}", version=999, phase="Running", metadata=metadata)
+        ground.mirror.put_own_pod(("team", name), told)
+    await asyncio.sleep(LEAVING_PAUSE)
+    ground.actuator.remind()
+    await ground.run()
+    assert all(own.pod.deleting for own in ground.mirror.own_pods().values())
+    assert sum(call.startswith("delete pods") for call in ground.cluster.calls) == 2
 
 
 async def test_a_repair_is_on_record_in_one_write_before_anything_is_made(ground: Ground) -> None:

@@ -41,6 +41,8 @@ PATIENCE = 20.0
 """Seconds for which one call is tried again before its decision is given up and the job read anew."""
 REFUSED_PAUSE = 5.0
 """Seconds for which a job is left alone after the API server refused what was decided for it."""
+LEAVING_PAUSE = 10.0
+"""Seconds for which what the API server has agreed to delete is believed to go, though no watch has told so."""
 UNKNOWN_PAUSE = 1.0
 """Seconds before a job of which it is not known how it stands is asked about again."""
 
@@ -77,6 +79,7 @@ class Actuator:
         self._monotonic = monotonic
         self._told = Told(report_every)
         self._paused: dict[str, float] = {}
+        self._asked: dict[tuple[tuple[str, str], str], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when carrying out hits a bug: the operator must not go on, its memory may be wrong."""
@@ -116,14 +119,21 @@ class Actuator:
         return True
 
     def remind(self) -> float | None:
-        """Have jobs looked at again whose report was put off or that were paused; seconds until the next reminder."""
+        """Have jobs looked at again whose report was put off, that were paused, or whose pods should be gone by now.
+
+        Returns the seconds until the next reminder.
+        """
         now = self._monotonic()
         for key in self._told.due(now):
             self._mirror.touch(key)
         for uid in [uid for uid, until in self._paused.items() if until <= now]:
             del self._paused[uid]
             self._mirror.touch_uid(uid)
-        upcoming = [at for at in (self._told.next_due, *self._paused.values()) if at is not None]
+        for asked in [asked for asked, until in self._asked.items() if until <= now]:
+            del self._asked[asked]
+            self._mirror.pod_may_stay(*asked)
+        times = (self._told.next_due, *self._paused.values(), *self._asked.values())
+        upcoming = [at for at in times if at is not None]
         return max(0.0, min(upcoming) - now) if upcoming else None
 
     @property
@@ -285,12 +295,11 @@ class Actuator:
     async def _mark_disrupted(self, entry: JobEntry, name: str, uid: str, why: str) -> None:
         """Say in the pod's status, in the words of Kubernetes, that the scheduler takes it: for whoever watches pods.
 
-        The uid guards: another pod of that name is not marked.
+        The uid guards: another pod of that name is not marked. Tried once: the mark is a courtesy, the pod has to go.
         """
         body = taken_by_scheduler(uid, why, int(self._clock()))
         try:
-            await self._retrying(
-                self._client.patch,
+            await self._client.patch(
                 PODS,
                 name,
                 body,
@@ -301,16 +310,18 @@ class Actuator:
             )
         except (NotFound, Conflict):
             return  # gone, or gone and made anew by somebody
-        except Transient:
-            raise
-        except ApiError as error:  # the mark is a courtesy: without it the pod has to go all the same
+        except ApiError as error:
             logger.warning("not marked", extra={"job": str(entry.key), "pod": name, "error": str(error)})
 
     async def _delete_pod(self, entry: JobEntry, name: str, uid: str) -> None:
+        key = (entry.key.namespace, name)
         try:
             await self._retrying(self._client.delete, PODS, name, namespace=entry.key.namespace, uid=uid)
         except (NotFound, Conflict):  # gone, or gone and made anew by somebody: either way not ours to delete
-            self._mirror.pod_is_gone((entry.key.namespace, name), uid)
+            self._mirror.pod_is_gone(key, uid)
+        else:
+            self._mirror.pod_is_leaving(key, uid)
+            self._asked[key, uid] = self._monotonic() + LEAVING_PAUSE
 
     async def _remove(self, entry: JobEntry) -> None:
         logger.info("time to live is over", extra={"job": str(entry.key), "verb": Verb.REMOVE})
@@ -325,6 +336,8 @@ class Actuator:
             )
         except NotFound:
             self._mirror.drop_job(entry.key, entry.uid)
+        else:
+            self._paused[entry.uid] = self._monotonic() + LEAVING_PAUSE  # its watch tells when it has gone
 
     async def _read_again(self, entry: JobEntry) -> None:
         """Find out how a job stands, however long the API server takes to answer, and whatever it answers first.

@@ -5,6 +5,7 @@ Not thread-safe, and with no await between reading and writing: all of it runs i
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from berth.accel.hand_over import mounted
 from berth.api.job import TrainingJob
@@ -37,6 +38,7 @@ class Mirror:
         self._by_uid: dict[str, JobEntry] = {}
         self._own: dict[Key, OwnPod] = {}
         self._own_by_job: dict[str, dict[Key, OwnPod]] = {}
+        self._believed_leaving: dict[Key, OwnPod] = {}
         self._foreign: dict[Key, ForeignPod] = {}
         self._nodes: dict[Key, NodeFacts] = {}
         self._device_health: dict[Key, NodeHealth] = {}
@@ -202,6 +204,22 @@ class Mirror:
         if own is not None and own.pod.uid == uid:
             self._forget_own_pod(key, own)
 
+    def pod_is_leaving(self, key: Key, uid: str) -> None:
+        """Take in that the API server has agreed to delete one of Berth's pods, before its watch tells so."""
+        own = self._own.get(key)
+        if own is not None and own.pod.uid == uid and not own.pod.deleting:
+            self._believed_leaving[key] = own
+            self._take_own_pod(key, own)
+
+    def pod_may_stay(self, key: Key, uid: str) -> None:
+        """Believe `pod_is_leaving` no longer, if the watch has not told so since: then it is asked to go again."""
+        leaving = self._believed_leaving.get(key)
+        if leaving is None or leaving.pod.uid != uid:
+            return
+        del self._believed_leaving[key]
+        if self._own.get(key) is leaving:
+            self._take_own_pod(key, replace(leaving, pod=replace(leaving.pod, deleting=False)))
+
     def put_foreign_pod(self, key: Key, pod: ForeignPod) -> None:
         """Take in somebody else's pod."""
         self.drop_foreign_pod(key)
@@ -315,6 +333,9 @@ class Mirror:
         known = self._own.get(key)
         if known is not None and known.version > own.version:
             return
+        leaving = self._believed_leaving.get(key)
+        if leaving is not None and leaving.pod.uid == own.pod.uid and not own.pod.deleting:
+            own = self._believed_leaving[key] = replace(own, pod=replace(own.pod, deleting=True))
         if known is not None and (known.pod.uid, known.job_uid) != (own.pod.uid, own.job_uid):
             self._forget_own_pod(key, known)
         self._own[key] = self._own_by_job.setdefault(own.job_uid, {})[key] = own
