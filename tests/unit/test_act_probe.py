@@ -233,6 +233,54 @@ async def test_an_api_server_that_cannot_be_asked_is_asked_again_after_a_pause(t
     assert (len(tries.cluster.calls), tries.waits_for()) == (2, None)
 
 
+BROKEN = 'Internal error occurred: failed calling webhook "inject.mesh": connection refused'
+
+
+@pytest.mark.parametrize("defaults", ["", "1234"])
+async def test_a_webhook_that_does_not_work_is_told_after_three_tries(tries: Tries, defaults: str) -> None:
+    """Nobody would know otherwise what the job waits for; it is tried again as one that was refused."""
+    tries.mirror.put_pool(pool_facts(version=2, defaults_id=defaults))
+    tries.cluster.fail("try pods", refusal(500, "InternalError", BROKEN), times=3)
+    for number in (1, 2):
+        await tries.after(2)
+        assert (len(tries.cluster.calls), tries.waits_for()) == (number, Reason.VALIDATING)
+    await tries.after(2)
+    expected = Hindrance(Reason.TEMPLATE_REFUSED, f"{BROKEN}: correct the template, or what refuses it")
+    assert expected == tries.mirror.jobs[KEY].to_view({}, 0).hindrance
+    await tries.after(50)
+    assert len(tries.cluster.calls) == 3
+    await tries.after(10)
+    assert (len(tries.cluster.calls), tries.waits_for()) == (4, None)
+
+
+@pytest.mark.parametrize(
+    "error", [unreachable(), refusal(503, "ServiceUnavailable"), refusal(429, "TooManyRequests")], ids=str
+)
+async def test_a_server_that_is_away_is_waited_for(tries: Tries, error: ApiError) -> None:
+    """It is back soon, and then nobody should have to wait a minute."""
+    tries.cluster.fail("try pods", error, times=9)
+    for _ in range(10):
+        assert tries.waits_for() == Reason.VALIDATING
+        await tries.after(2)
+    assert (len(tries.cluster.calls), tries.waits_for()) == (10, None)
+
+
+async def test_only_faults_in_a_row_are_told(tries: Tries) -> None:
+    """Two now and two after an edit are a server's bad moments."""
+    fault = refusal(500, "InternalError", BROKEN)
+    tries.cluster.fail("try pods", fault, times=2)
+    for _ in range(3):
+        await tries.after(2)
+    assert tries.waits_for() is None
+    tries.mirror.put_job(a_job(version=2, generation=2))
+    tries.cluster.fail("try pods", fault, times=2)
+    for _ in range(2):
+        await tries.after(2)
+        assert tries.waits_for() == Reason.VALIDATING
+    await tries.after(2)
+    assert tries.waits_for() is None
+
+
 async def test_a_refused_replica_is_tried_again_after_a_while(tries: Tries) -> None:
     """What refused it may lie outside the job; until then, and while it is tried, the refusal stands."""
     tries.cluster.fail("try pods", refusal(403, "Forbidden", "exceeded quota"), times=2)

@@ -8,7 +8,7 @@ generation of a job. What comes back is what the cycle counts with; what is refu
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from berth.act import affinity
@@ -22,10 +22,14 @@ from berth.cluster.requests import of_pod
 from berth.core.model import Hindrance, Shape, Toleration
 from berth.core.plan import Reason
 from berth.kube.client import ApiClient
-from berth.kube.errors import AlreadyExists, ApiError, Transient
+from berth.kube.errors import AlreadyExists, ApiError, TooManyRequests, Transient, Unreachable
 from berth.kube.resources import PODS
 
 logger = logging.getLogger(__name__)
+
+MOST_TRIES = 3
+"""Tries in a row that may fail by a fault of the server, such as a webhook that does not work, before that is told."""
+_AWAY = 503
 
 
 async def try_replica(
@@ -44,6 +48,11 @@ async def try_replica(
     tried = {pool.defaults_id: await _try_in(client, entry, pool, epoch, priority_class) for pool in pools}
     if not tried:
         tried[""] = await _try_in(client, entry, None, epoch, priority_class)
+    return _replica(generation, tried)
+
+
+def _replica(generation: int, tried: Mapping[str, Shape]) -> Replica:
+    """What was found out, by the name of the defaults."""
     refused = [shape.refused for shape in tried.values() if shape.refused is not None]
     plain = tried.get("") or next(iter(tried.values()))
     hindered = Hindrance(Reason.TEMPLATE_REFUSED, refused[0]) if len(refused) == len(tried) else None
@@ -125,6 +134,7 @@ class Prober:
         self._monotonic = monotonic
         self._running: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, float] = {}
+        self._failed: dict[str, int] = {}
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when a try hits a bug: its job would wait for ever, and nobody would know why."""
 
@@ -134,6 +144,8 @@ class Prober:
         for uid in [uid for uid, at in self._refused.items() if at + self._again <= now]:
             del self._refused[uid]
             self._mirror.forget_replica(uid)
+        wanted = {entry.uid for entry in self._mirror.jobs.values()} if self._failed else set()
+        self._failed = {uid: times for uid, times in self._failed.items() if uid in wanted}
         for entry in self._mirror.unprobed():
             if entry.uid not in self._running:
                 task = asyncio.create_task(self._try(entry))
@@ -142,18 +154,31 @@ class Prober:
         return max(0.0, min(self._refused.values()) + self._again - now) if self._refused else None
 
     async def _try(self, entry: JobEntry) -> None:
+        generation, pools = entry.generation, self._mirror.landings(entry)
         try:
-            replica = await try_replica(
-                self._client, entry, self._mirror.landings(entry), self._epoch, self._priority_class
-            )
+            replica = await try_replica(self._client, entry, pools, self._epoch, self._priority_class)
         except Transient as error:
             logger.warning("replica not tried", extra={"job": str(entry.key), "error": str(error)})
-            await asyncio.sleep(self._pause)
-            self._mirror.touch(entry.key)
-            return
+            if not self._lasts(entry, error):
+                await asyncio.sleep(self._pause)
+                self._mirror.touch(entry.key)
+                return
+            refused = Shape(refused=told(error))
+            replica = _replica(generation, {pool.defaults_id: refused for pool in pools} or {"": refused})
+        self._failed.pop(entry.uid, None)
         if replica.hindrance is not None:
             self._refused[entry.uid] = self._monotonic()
         self._mirror.set_replica(entry.uid, replica)
+
+    def _lasts(self, entry: JobEntry, error: Transient) -> bool:
+        """Whether a fault of the server has lasted for so long that the job's owner is to know.
+
+        A server that is away, or sheds load, is waited for: it could not take a status either.
+        """
+        if isinstance(error, Unreachable | TooManyRequests) or error.status == _AWAY:
+            return False
+        self._failed[entry.uid] = self._failed.get(entry.uid, 0) + 1
+        return self._failed[entry.uid] >= MOST_TRIES
 
     def _done(self, uid: str, task: asyncio.Task[None]) -> None:
         del self._running[uid]
