@@ -1,11 +1,15 @@
 """What the API server makes of a template, or has against it, is found before anything is planned, and told."""
 
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from berth.kube import nesting
 from e2e.ground.api import Api, JsonObject
 from e2e.ground.waiting import until
+from e2e.running import OperatorProcess
 from tests.integration.scene import GPU, Scene
 
 pytestmark = pytest.mark.cluster
@@ -221,3 +225,34 @@ def test_a_name_taken_in_the_middle_of_a_gang_takes_the_gang_back_whole(scene: S
     until(lambda: [event["note"] for event in scene.events("Requeued")] == [note], "the event", timeout_s=10)
     assert scene.wait("train", "Running", timeout_s=20)["attempt"] == 2
     assert api.get(f"{scene.core}/pods/train-1-1")["spec"]["nodeName"] == scene.nodes[0]
+
+
+@pytest.fixture
+def deep() -> Iterator[None]:
+    """This process, too, has to read what it writes."""
+    usual = sys.getrecursionlimit()
+    nesting.allow()
+    yield
+    sys.setrecursionlimit(usual)
+
+
+@pytest.mark.usefixtures("deep")
+def test_a_template_that_is_nested_beyond_reason_is_its_jobs_trouble_alone(
+    scene: Scene, operator: OperatorProcess
+) -> None:
+    """It is stored, and so is on every list and watch of jobs: the operator goes on, started anew it goes on again."""
+    scene.cluster([2])
+    nest: dict[str, Any] = {}
+    for _ in range(2_000):
+        nest = {"x": nest}
+    scene.submit("deep", container={"livenessProbe": nest})
+    assert scene.wait_pending("deep", "TemplateRefused")["message"].startswith(
+        "spec.template: no pod can be made of it (ValueError: "
+    )
+    scene.submit("train", replicas=2)
+    scene.wait("train", "Running")
+
+    operator.kill()
+    operator.start()
+    scene.edit("train", suspend=True)
+    scene.wait("train", "Suspended")

@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
+import sys
 from typing import Any
 
 import pytest
 
 from berth.accel.catalogue import Catalogue
+from berth.act.pods import Replicas
+from berth.act.templates import TemplateError
 from berth.app.own_kinds import OwnKinds
 from berth.cluster.mirror import Mirror
 from berth.core.model import JobKey
+from berth.kube import nesting
 from tests.unit.small_cluster import SmallCluster, refusal
-from tests.unit.wire_objects import Json, job_object, placed, status_of
+from tests.unit.wire_objects import Json, a_template, job_object, placed, status_of
 
 KEY = JobKey("team", "train")
 CATALOGUE = Catalogue.load()
@@ -28,6 +32,14 @@ def pool_object(name: str = "h800", **spec: Any) -> Json:
 def listed(obj: Json) -> Json:
     """An object of a list lacks the two fields that its list has."""
     return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+
+
+def nested(levels: int) -> Json:
+    """So many objects inside each other."""
+    found: Json = {}
+    for _ in range(levels):
+        found = {"x": found}
+    return found
 
 
 class Ground:
@@ -104,6 +116,22 @@ async def test_a_job_that_cannot_be_read_is_told_and_left_alone(how: str, caplog
     assert list(ground.mirror.jobs) == [KEY]
     assert [record.message for record in caplog.records] == ["unreadable TrainingJob"]
     assert caplog.records[0].__dict__["job"] == "team/a-broken"
+
+
+async def test_a_job_that_is_nested_as_deep_as_the_server_takes_it_hides_no_other() -> None:
+    """Its template is judged later, and refused; here it must not keep the page that it is on from being read."""
+    usual = sys.getrecursionlimit()
+    nesting.allow()
+    try:
+        ground = Ground()
+        ground.a_job("deep", template=a_template({"name": "trainer", "livenessProbe": nested(nesting.LEVELS - 20)}))
+        ground.a_job()
+        await ground.kinds.first_list()
+        assert {key.name for key in ground.mirror.jobs} == {"deep", "train"}
+        with pytest.raises(TemplateError, match="no pod can be made of it"):
+            Replicas(ground.mirror.jobs[JobKey("team", "deep")].manifest, 1, "nvidia.com/gpu")
+    finally:
+        sys.setrecursionlimit(usual)
 
 
 async def test_a_pool_that_cannot_be_read_is_told_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from berth.kube.client import ApiClient
+from berth.kube.errors import Unavailable
 from berth.kube.resources import PODS, TRAINING_JOBS
 from tests.unit.kube_wire import answer, connection, serving
 
@@ -145,3 +146,14 @@ async def test_pages_that_are_no_objects_come_as_text() -> None:
 
     async with serving(ready) as url, ApiClient(connection(url)) as client:
         assert await client.text("/readyz") == "ok /readyz"
+
+
+async def test_what_is_nested_too_deep_is_an_error_of_the_request() -> None:
+    """And not one of the program, that would end it; with `nesting.allow` the API server sends nothing so deep."""
+
+    async def deep(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=b"[" * 100_000, content_type="application/json")
+
+    async with serving(deep) as url, ApiClient(connection(url)) as client:
+        with pytest.raises(Unavailable, match="list pods: 200 NotAnObject: nested too deep to be read"):
+            await client.list(PODS)

@@ -119,3 +119,9 @@ def test_events_before_a_broken_line_count() -> None:
     with pytest.raises(BrokenStreamError):
         next(found)
     assert events.position == "11"
+
+
+def test_an_event_that_is_nested_too_deep_is_no_event() -> None:
+    """The reflector begins anew and says why; it does not end."""
+    with pytest.raises(BrokenStreamError, match="RecursionError"):
+        list(reader().feed(b"[" * 100_000 + b"\n"))

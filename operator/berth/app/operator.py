@@ -36,6 +36,7 @@ from berth.app.server import Server
 from berth.app.settings import Settings
 from berth.app.tasks import background, first
 from berth.cluster.mirror import Mirror
+from berth.kube import nesting
 from berth.kube.client import ApiClient
 from berth.kube.config import Connection, load
 from berth.kube.errors import ApiError, NotFound
@@ -105,6 +106,7 @@ async def start(settings: Settings, *, kubeconfig: str | None = None, context: s
 
 async def run(connection: Connection, settings: Settings) -> None:
     """Run against one API server until SIGTERM or SIGINT."""
+    nesting.allow()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -267,7 +267,7 @@ def _read_job(obj: dict[str, Any]) -> TrainingJob | None:
     """Read a TrainingJob; one that this version cannot read is told and left alone."""
     try:
         return TrainingJob.model_validate(_complete(obj, names.JOB_KIND))
-    except ValidationError as error:
+    except (ValidationError, RecursionError) as error:
         key = JobKey(obj["metadata"]["namespace"], obj["metadata"]["name"])
         logger.error("unreadable TrainingJob", extra={"job": str(key), "error": str(error)})
         return None

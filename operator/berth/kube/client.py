@@ -304,6 +304,8 @@ def _object(request: Request, payload: bytes) -> JsonObject:
         answer = json.loads(payload)
     except ValueError:
         answer = None
+    except RecursionError:
+        raise _no_object(request, "nested too deep to be read", payload) from None
     if not isinstance(answer, dict):
         raise _no_object(request, "no JSON object", payload)
     return answer

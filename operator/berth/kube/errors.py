@@ -129,7 +129,7 @@ def from_response(*, request: str, status: int, headers: Mapping[str, str], payl
     """The error that an HTTP answer of 400 and above stands for; a body that is no Status is quoted."""
     try:
         body = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or body.get("kind") != "Status":
         quoted = payload[:300].decode("utf-8", "replace").strip() or "(empty answer)"

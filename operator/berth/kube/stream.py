@@ -91,7 +91,7 @@ class EventReader:
                 key = ("", "") if kind == "BOOKMARK" else key_of(item)
                 return WatchEvent(kind=kind, key=key, item=item, version=str(item["metadata"]["resourceVersion"]))
             code = int(item["code"])
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             shown = line[:80].decode("utf-8", "replace")
             raise BrokenStreamError(f"a line is no event ({error!r}): {shown}") from error
         raise from_status(request=self._told, status=code, body=item)
