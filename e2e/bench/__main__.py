@@ -5,11 +5,11 @@ import inspect
 
 import click
 
-from e2e.bench import decisions, gang_512
+from e2e.bench import decisions, gang_512, queue
 from e2e.bench.figures import BENCHES, Figure
 from e2e.ground.progress import Progress
 
-MODULES = (decisions, gang_512)
+MODULES = (decisions, queue, gang_512)
 """Modules that register benchmarks: importing them is what registers."""
 
 

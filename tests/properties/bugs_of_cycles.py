@@ -5,7 +5,9 @@ from dataclasses import replace
 
 from berth.core import admission, explain, lifecycle
 from berth.core.admission import Berth, Pool, find, refusal
+from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
+from berth.core.future import Backfill
 from berth.core.lifecycle import advance, due
 from berth.core.model import Demand, Gang, Job, Phase, Pod, Policy
 from berth.core.placement import Fit
@@ -19,7 +21,11 @@ from tests.properties.cycling import Cycle
 
 def finding(find_: Callable[[Gang, dict[str, Pool]], Berth | None]) -> Cycle:
     """A cycle that looks for room in another way."""
-    return swapped(cycle, find=find_)
+
+    class Other(Line):
+        start = swapped(Line.start, find=find_)
+
+    return swapped(cycle, Line=Other)
 
 
 def placing(place_: Callable[[SlotIndex, int, int], Fit | None]) -> Cycle:
@@ -146,6 +152,26 @@ counts_attempts_anew = _each(
         replace(decision, record=replace(decision.record, attempt=0)) if decision.verb is Verb.CLOSE else decision
     )
 )
+
+lets_pass_whoever_fits: Cycle = lambda snapshot, now: cycle(replace(snapshot, backfill=Backfill(depth=0)), now)  # noqa: E731
+
+
+class _OnePlace(Line):
+    def _reserve(self, job: Job, seconds: int) -> None:
+        if not self.reservations:
+            super()._reserve(job, seconds)
+
+
+class _Hasty(Line):
+    def start(self, job: Job) -> Berth | None:
+        """Give the place that is only free later."""
+        berth = super().start(job)
+        kept = self.reservations
+        return kept[-1].berth if berth is None and kept and kept[-1].key == job.key else berth
+
+
+keeps_only_one_place = swapped(cycle, Line=_OnePlace)
+plans_with_what_is_free_later = swapped(cycle, Line=_Hasty)
 
 
 # Explanations

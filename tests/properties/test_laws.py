@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.properties import counting, cycling, explaining, placing, streaming
+from tests.properties import backfilling, counting, cycling, explaining, placing, streaming
 from tests.properties.law import ROOMS, Room
 
-MODULES = (counting, cycling, explaining, placing, streaming)
+MODULES = (backfilling, counting, cycling, explaining, placing, streaming)
 
 
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS.keys())

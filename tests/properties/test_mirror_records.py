@@ -61,7 +61,9 @@ ATTEMPTS = st.builds(
     cause=st.sampled_from(Cause).map(str),
     first_failure=st.none() | FAILURES,
 )
-OUTCOMES = st.builds(Outcome, succeeded=st.booleans(), at=TIMES, message=TEXTS)
+OUTCOMES = st.builds(Outcome, succeeded=st.booleans(), at=TIMES, message=TEXTS) | st.builds(
+    Outcome, succeeded=st.just(False), at=TIMES, message=TEXTS, out_of_time=st.just(True)
+)
 
 
 @st.composite
@@ -74,6 +76,7 @@ def record_pairs(draw: st.DrawFn) -> tuple[Record, Report]:
         placement=draw(st.none() | PLACEMENTS),
         ending=draw(st.none() | ENDINGS),
         failures=draw(st.integers(0, 100)),
+        held=draw(st.integers(0, 2**40)),
         retry_after=draw(st.none() | TIMES),
         started_at=draw(st.none() | TIMES),
         outcome=draw(st.none() | OUTCOMES),

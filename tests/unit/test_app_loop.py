@@ -12,6 +12,7 @@ from berth.app.settings import Settings
 from berth.cluster.jobs import Replica
 from berth.cluster.mirror import Mirror
 from berth.core.cycle import Snapshot
+from berth.core.future import DEFAULT, Backfill
 from berth.core.model import Mode
 from berth.core.plan import Verb
 from berth.kube.events import EventRecorder
@@ -246,7 +247,7 @@ async def test_an_observer_writes_statuses_and_no_pod(ground: Ground) -> None:
 class Broken(Mirror):
     """Has a bug."""
 
-    def snapshot(self, mode: Mode) -> Snapshot:
+    def snapshot(self, mode: Mode, backfill: Backfill = DEFAULT) -> Snapshot:
         raise AssertionError(f"no snapshot to {mode}")
 
 

@@ -43,6 +43,8 @@ def test_every_setting_is_read_under_its_name_in_camel_case(tmp_path: Path) -> N
         "reportSeconds": 0,
         "poolReportSeconds": 1,
         "refusedSeconds": 5,
+        "backfillDepth": 2,
+        "assumedSeconds": 3600,
         "auditSeconds": 60,
         "connections": 8,
     }

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict
 
+from berth.api.durations import Duration
 from berth.api.job_status import JobStatus
 from berth.api.meta import ObjectMeta
 from berth.api.names import API_VERSION, JOB_KIND
@@ -97,6 +98,10 @@ class TrainingJobSpec(Wire):
         | None
     ) = None
     """Seconds from the job's end until it is deleted, with all that belongs to it. Absent: it is kept."""
+    max_duration: Annotated[int, Duration(1, "how long the gang may hold its devices, over all attempts")] | None = None
+    """How long the gang may hold its devices, over all attempts, such as `72h`; then it is stopped and the job is
+    Failed. Nothing sets the count back, neither lost nodes nor a suspension. Smaller jobs pass larger ones that wait
+    only where they end in time, so a job that says how long it takes starts earlier. Absent: no limit."""
     binding: Binding = Binding.SCHEDULER
     """Who binds the pods. `Scheduler`: kube-scheduler, to the node that Berth decided, which it checks once more.
     `Direct`: Berth itself; half the writes, for nodes that nothing else schedules on."""

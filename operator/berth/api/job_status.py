@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from berth.api.meta import Condition, check_reasons
 from berth.api.rules import Bounds
-from berth.api.wire import Count, Generation, Message, Report, Summary, Time
+from berth.api.wire import Count, Generation, HeldSeconds, Message, Report, Summary, Time
 
 KEPT_ATTEMPTS = 5
 MOST_NEAREST = 5
@@ -40,6 +40,7 @@ class Cause(StrEnum):
     PODS_REFUSED = "PodsRefused"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
+    TIME_LIMIT = "TimeLimit"
 
 
 class JobCondition(StrEnum):
@@ -76,7 +77,15 @@ JOB_REASONS: Mapping[str, frozenset[str]] = MappingProxyType(
             {"AllReady", "Creating", "WaitingForPods", "NoPods", "Stopping", "Finished"}
         ),
         JobCondition.FINISHED: frozenset(
-            {"NotStarted", "Running", "Stopping", "Suspended", "Succeeded", "BackoffLimitExceeded"}
+            {
+                "NotStarted",
+                "Running",
+                "Stopping",
+                "Suspended",
+                "Succeeded",
+                "BackoffLimitExceeded",
+                "MaxDurationExceeded",
+            }
         ),
     }
 )
@@ -179,6 +188,9 @@ class JobStatus(Report):
     """Why the current attempt is being stopped. Absent otherwise."""
     failures: Count | None = None
     """Failures of its own so far, which count against `spec.backoffLimit`."""
+    held_seconds: HeldSeconds | None = None
+    """Seconds for which attempts that are over held their devices, all of them together; with the current attempt's,
+    they count against `spec.maxDuration`."""
     retry_after: Time | None = None
     """No new attempt starts before this moment."""
     started_at: Time | None = None

@@ -13,6 +13,7 @@ from berth.act.actuator import Actuator
 from berth.app.settings import Settings
 from berth.cluster.mirror import Mirror
 from berth.core.cycle import Snapshot, cycle
+from berth.core.future import Backfill
 from berth.core.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Loop:
         self._actuator = actuator
         self._bell = bell
         self._settings = settings
+        self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
         self._clock = clock
@@ -104,7 +106,7 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = self._mirror.snapshot(self._settings.mode)
+        snapshot = self._mirror.snapshot(self._settings.mode, self._backfill)
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

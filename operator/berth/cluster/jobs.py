@@ -12,7 +12,7 @@ from berth.api.job import TrainingJob
 from berth.cluster import records
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
-from berth.core.model import Gang, Hindrance, Job, JobKey, Policy, Record, Toleration
+from berth.core.model import Gang, Hindrance, Job, JobKey, Placement, Policy, Record, Toleration
 from berth.core.plan import Reason
 
 
@@ -129,11 +129,17 @@ class JobEntry:
             deleting=metadata.deletion_timestamp is not None,
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
+            max_duration=spec.max_duration,
             pods=tuple(own.pod for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
+            giving_back=self._giving_back(),
             busy=self.busy,
         )
+
+    def _giving_back(self) -> Placement | None:
+        """The placement that is on record still, while it is being written that its gang has ended."""
+        return self.record.holds if self.believed.holds is None else None
 
     def priority(self, classes: dict[str, int], default: int) -> int:
         """The value of the job's class; the cluster's default where it names none."""

@@ -11,6 +11,7 @@ from berth.cluster.pools import PoolFacts, Pools
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
 from berth.cluster.requests import Requests
 from berth.core.cycle import Snapshot
+from berth.core.future import DEFAULT, Backfill
 from berth.core.model import JobKey, Mode, Placement, Record
 
 Key = tuple[str, str]
@@ -236,7 +237,7 @@ class Mirror:
 
     # What goes out
 
-    def snapshot(self, mode: Mode) -> Snapshot:
+    def snapshot(self, mode: Mode, backfill: Backfill = DEFAULT) -> Snapshot:
         """What a cycle needs, frozen, and everything that changed since the last snapshot marked as touched."""
         jobs = []
         for entry in self.jobs.values():
@@ -246,7 +247,7 @@ class Mirror:
                 entry.view = entry.to_view(self._classes, self.default_priority)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
-        return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched)
+        return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched, backfill=backfill)
 
     def priority(self, entry: JobEntry) -> int:
         """A job's priority as it counts now."""

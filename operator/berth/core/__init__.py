@@ -4,6 +4,7 @@ No I/O, clock, randomness, logging, pydantic or Kubernetes type enters here, so 
 the same code, and so that the same snapshot gives the same plan, byte for byte.
 
 Rooms, one idea each: `topology` (the network tree), `slots` (who fits on a node, and free-slot counts kept current),
-`placement` (contiguous best fit), `lifecycle` (one job, from its facts and pods to its next step), `cycle` (the steps
-of a cycle), `plan` (the decisions), `explain` (reason to text).
+`placement` (contiguous best fit), `admission` (one gang against the pools), `future` (what will be taken when),
+`backfill` (who may pass whom), `lifecycle` (one job, from its facts and pods to its next step), `cycle` (the steps of a
+cycle), `plan` (the decisions), `explain` (reason to text).
 """

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 
 from berth.core import explain
-from berth.core.admission import Berth, Pool, find, refusal
+from berth.core.admission import Berth, Pool, refusal
+from berth.core.backfill import Line
+from berth.core.future import DEFAULT, Backfill
 from berth.core.lifecycle import advance, due
 from berth.core.model import Gang, Job, JobKey, Mode, Record
 from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
@@ -21,6 +23,7 @@ class Snapshot:
     pools: dict[str, Pool]
     mode: Mode = Mode.ACTIVE
     touched: frozenset[JobKey] | None = None
+    backfill: Backfill = DEFAULT
 
 
 def cycle(snapshot: Snapshot, now: int) -> Plan:
@@ -45,22 +48,21 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
     decisions.sort(key=lambda decision: decision.key)
     # 2. Who wants devices lines up.
     queue.sort(key=precedence)
-    # 3. One after the other gets the narrowest place that holds it whole. Of equal gangs one is tried in vain: room
-    #    only shrinks within a cycle.
+    # 3. One after the other gets the narrowest place that holds it whole, and that delays nobody before it.
     pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
+    ending = {decision.key for decision in decisions if decision.record.holds is None}
+    line = Line(pools, snapshot.jobs, ending, snapshot.backfill, now)
     refused: dict[Gang, Pending | None] = {}
     waiting: list[Job] = []
     for job in queue:
-        berth = None if job.gang in refused else find(job.gang, pools)
+        berth = line.start(job)
         if berth is None:
-            refused[job.gang] = None
             waiting.append(job)
         else:
-            berth.take()
             decisions.append(_admit(job, berth, snapshot.mode, now))
     # 4. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
     for job in waiting:
-        pending = refused[job.gang] = refused[job.gang] or refusal(job.gang, pools)
+        pending = refused[job.gang] = refused.get(job.gang) or refusal(job.gang, pools)
         decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
     # 5. An observer keeps its hands off.
     if snapshot.mode is Mode.OBSERVE:
@@ -93,6 +95,7 @@ def _admit(job: Job, berth: Berth, mode: Mode, now: int) -> Decision:
         attempt=max(record.attempt, *(pod.attempt for pod in job.pods), 0) + 1,
         placement=placement,
         failures=record.failures,
+        held=record.held,
         attempts=record.attempts,
     )
     return Decision(

@@ -42,6 +42,19 @@ def quantity(resource: str, amount: int, *, up: bool = False) -> str:
     return str(amount)
 
 
+def duration(seconds: int) -> str:
+    """A duration as Go writes it, without units that are zero: `72h`, `1h30m`, `45s`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    return "".join(f"{n}{unit}" for n, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if n) or "0s"
+
+
+def out_of_time(held: int, attempts: int, most: int) -> str:
+    """Why a job must hold devices no longer: `held devices for 72h over 2 attempts, spec.maxDuration is 72h`."""
+    over = f" over {count(attempts, 'attempt')}" if attempts > 1 else ""
+    return f"held devices for {duration(held)}{over}, spec.maxDuration is {duration(most)}"
+
+
 def domain_name(tree: Tree, level: int, domain: int) -> str:
     """A domain's full name: its path below the pool (`spine-1/leaf-2`), a node by its own name, the pool by its."""
     if level in (0, tree.leaf_level):
@@ -179,7 +192,8 @@ def stopping(record: Record, left: int) -> Report:
 
 def finished(outcome: Outcome) -> Report:
     """Report of a job that succeeded, or failed for good."""
-    reason = Reason.SUCCEEDED if outcome.succeeded else Reason.BACKOFF_LIMIT_EXCEEDED
+    failed = Reason.MAX_DURATION_EXCEEDED if outcome.out_of_time else Reason.BACKOFF_LIMIT_EXCEEDED
+    reason = Reason.SUCCEEDED if outcome.succeeded else failed
     return Report(
         state=State.SUCCEEDED if outcome.succeeded else State.FAILED,
         conditions=(

@@ -28,7 +28,7 @@ def advance(job: Job, now: int) -> Decision | None:
         return _after_the_end(job, record.outcome, now)
     if record.placement is None:
         return _without_devices(job, now)
-    step = _held(job, now) if record.ending is None else _stop(job, record)
+    step = _held(job, now) if record.ending is None else _stop(job, record, now)
     return _without_strays(job, step)
 
 
@@ -39,6 +39,8 @@ def due(job: Job, now: int) -> int | None:
         return max(now, record.outcome.at + job.ttl)
     if record.retry_after is not None and record.placement is None and record.retry_after > now:
         return record.retry_after
+    if record.placement is not None and record.ending is None and job.max_duration is not None:
+        return max(now, record.placement.admitted_at + job.max_duration - record.held)
     return None
 
 
@@ -64,6 +66,8 @@ def _without_devices(job: Job, now: int) -> Decision | None:
         return _decide(job, Verb.STOP, job.record, report, delete=strays)
     if job.suspended:
         return _decide(job, Verb.REPORT, job.record, explain.suspended())
+    if job.max_duration is not None and job.record.held >= job.max_duration:
+        return _out_of_time(job, job.record, now)
     if job.record.retry_after is not None and now < job.record.retry_after:
         return _decide(job, Verb.REPORT, job.record, explain.backing_off(job, _printed(job.record.retry_after)))
     if job.hindrance is not None:
@@ -97,7 +101,7 @@ def _held(job: Job, now: int) -> Decision:
     succeeded = not missing and all(pod.phase is Phase.SUCCEEDED for pod in pods.values())
     ending = None if succeeded else _reason_to_stop(job, pods, missing, now)
     if ending is not None:
-        return _stop(job, replace(record, ending=ending))
+        return _stop(job, replace(record, ending=ending), now)
     if missing:
         report = explain.placed(job.gang, record, 0)
         return _decide(job, Verb.CREATE, record, report, create=missing)
@@ -126,6 +130,9 @@ def _reason_to_stop(job: Job, pods: dict[int, Pod], missing: tuple[int, ...], no
         return _failure(min(disrupted or failed, key=lambda pod: (pod.finished_at or now, pod.rank)), now)
     if job.suspended:
         return Ending(Cause.SUSPENDED, now, "spec.suspend is true")
+    held = job.record.held + now - placement.admitted_at
+    if job.max_duration is not None and held >= job.max_duration:
+        return Ending(Cause.TIME_LIMIT, now, explain.out_of_time(held, job.record.attempt, job.max_duration))
     if leaving:
         return Ending(Cause.PODS_LOST, now, f"somebody else deleted {_some([name for _, name in leaving])}")
     if missing and placement.pods_created:
@@ -149,11 +156,11 @@ def _failure(first: Pod, now: int) -> Ending:
     return Ending(Cause.OWN_FAILURE, now, f"replica {first.rank} failed {on}{code}", detail)
 
 
-def _stop(job: Job, record: Record) -> Decision:
+def _stop(job: Job, record: Record, now: int) -> Decision:
     """Delete the pods of an attempt that has to end; give the devices back once none is left."""
     left = [pod for pod in job.pods if pod.attempt == record.attempt and not pod.ended]
     if not left:
-        return _close(job, record)
+        return _close(job, record, now)
     ending = record.ending
     assert ending is not None, "an attempt is stopped for a recorded cause"
     fresh = job.record.ending is None
@@ -169,7 +176,7 @@ def _stop(job: Job, record: Record) -> Decision:
     )
 
 
-def _close(job: Job, record: Record) -> Decision:
+def _close(job: Job, record: Record, now: int) -> Decision:
     """Record the end of an attempt whose pods are all gone or done."""
     ending, placement = record.ending, record.placement
     assert ending is not None, "an attempt is closed for a recorded cause"
@@ -178,10 +185,14 @@ def _close(job: Job, record: Record) -> Decision:
     failures = record.failures + own
     over = Attempt(record.attempt, placement.admitted_at, ending.at, ending.cause, ending.first_failure)
     attempts = (*record.attempts, over)[-KEPT_ATTEMPTS:]
+    held = record.held + max(0, now - placement.admitted_at)
+    # Unless somebody has allowed it more time while it was being stopped.
+    if ending.cause is Cause.TIME_LIMIT and job.max_duration is not None and held >= job.max_duration:
+        return _out_of_time(job, replace(record, ending=None, attempts=attempts, held=held), now)
     if own and failures > job.backoff_limit:
         text = f"{ending.message}; {explain.count(failures, 'failure')}, spec.backoffLimit is {job.backoff_limit}"
         outcome = Outcome(False, ending.at, text)
-        ended = replace(record, ending=None, failures=failures, attempts=attempts, outcome=outcome)
+        ended = replace(record, ending=None, failures=failures, attempts=attempts, held=held, outcome=outcome)
         return _finish(job, ended, outcome)
     wait = _backoff(ending, placement.admitted_at, failures, attempts)
     freed = replace(
@@ -191,6 +202,7 @@ def _close(job: Job, record: Record) -> Decision:
         started_at=None,
         failures=failures,
         attempts=attempts,
+        held=held,
         retry_after=ending.at + wait if wait else None,
     )
     if ending.cause is Cause.SUSPENDED:
@@ -198,6 +210,14 @@ def _close(job: Job, record: Record) -> Decision:
     report = explain.backing_off(replace(job, record=freed), _printed(ending.at + wait) if wait else None)
     note = f"attempt {record.attempt} is over: {ending.message}"
     return _decide(job, Verb.CLOSE, freed, report, event=Event("Requeued", note, own))
+
+
+def _out_of_time(job: Job, record: Record, now: int) -> Decision:
+    """End a job that has held devices for as long as it may."""
+    assert job.max_duration is not None, "a job without a limit is never out of time"
+    text = explain.out_of_time(record.held, record.attempt, job.max_duration)
+    outcome = Outcome(succeeded=False, at=now, message=text, out_of_time=True)
+    return _finish(job, replace(record, outcome=outcome), outcome)
 
 
 def _finish(job: Job, record: Record, outcome: Outcome) -> Decision:

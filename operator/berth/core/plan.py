@@ -64,6 +64,7 @@ class Reason(StrEnum):
     WAITING_FOR_PODS = "WaitingForPods"
     # Finished
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
+    MAX_DURATION_EXCEEDED = "MaxDurationExceeded"
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"

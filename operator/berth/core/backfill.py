@@ -1,0 +1,127 @@
+"""Backfill: a gang may pass those that wait before it only where it delays none of them.
+
+A gang that cannot start gets a reservation: the earliest time at which it finds room, as running gangs end, and its
+place there. Whoever comes after it in the queue may start now where it ends before that, or sits elsewhere, or where
+another place can be kept without anybody starting later. The rule is conservative backfill, as Slurm's `sched/backfill`
+plans with time limits. Nothing is remembered from cycle to cycle: the same facts give the same reservations.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from berth.core.admission import Berth, Pool, candidates, find, unsuitable
+from berth.core.future import Backfill, Future, Reservation, Stay, lasts, stays, takes
+from berth.core.model import Gang, Job, JobKey
+
+_TRIALS = 8
+"""How often in a cycle places that are kept may be changed for others. Who comes too late for that waits for the next
+cycle."""
+
+
+class Line:
+    """The queue's turn in one cycle: who starts now, and what is kept for those who cannot.
+
+    `pools` are the cycle's own forks: a berth that is found is there, and not taken yet.
+    """
+
+    def __init__(
+        self, pools: dict[str, Pool], jobs: Iterable[Job], ending: set[JobKey], settings: Backfill, now: int
+    ) -> None:
+        self._pools = pools
+        self._jobs = jobs
+        self._ending = ending
+        self._settings = settings
+        self._now = now
+        self._future: Future | None = None
+        self._seats: Counter[str] = Counter()
+        self._trials = 0
+        self._started: list[Stay] = []
+        self._no_room: set[Gang] = set()
+        self._held_back: set[tuple[Gang, int]] = set()
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Places that are kept, in the order of the queue."""
+        return self._future.reservations if self._future else []
+
+    @property
+    def future(self) -> Future:
+        """What will be taken when."""
+        if self._future is None:
+            staying = stays(self._jobs, self._pools, self._now, self._settings, self._ending)
+            staying = sorted([*staying, *self._started], key=lambda stay: (stay.end, stay.key))
+            self._future = Future(self._pools, staying, self._now)
+        return self._future
+
+    def start(self, job: Job) -> Berth | None:
+        """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
+        seconds = lasts(job, self._settings)
+        if job.gang not in self._no_room and (job.gang, seconds) not in self._held_back:
+            berth = find(job.gang, self._pools)
+            if berth is None:
+                self._no_room.add(job.gang)
+            elif self.reservations:
+                berth = self._beside(job, berth, seconds)
+                if berth is None:
+                    self._held_back.add((job.gang, seconds))
+            else:
+                self._take(job, berth, seconds)
+            if berth is not None:
+                return berth
+        self._reserve(job, seconds)
+        return None
+
+    def could(self, job: Job, gang: Gang, seconds: int) -> Berth | None:
+        """Try whether a job, were it this gang, could start now. Its own reservation does not count."""
+        if self._future is None:
+            return find(gang, self._pools)
+        kept = self._future.reservations
+        self._future.reservations = [r for r in kept if r.key != job.key]
+        try:
+            return self._future.place(gang, self._now, self._now + seconds)
+        finally:
+            self._future.reservations = kept
+
+    def _beside(self, job: Job, berth: Berth, seconds: int) -> Berth | None:
+        """Take a place in which a gang delays nobody before it, `berth` if it must be; None if there is none."""
+        future = self.future
+        free = future.place(job.gang, self._now, self._now + seconds)
+        if free is not None:
+            free = replace(free, pool=self._pools[free.pool.name])
+            self._take(job, free, seconds)
+            return free
+        if self._trials >= _TRIALS:
+            return None
+        self._trials += 1
+        stay = self._stay(job, berth, seconds)
+        future.start(stay)
+        kept = future.rearranged()
+        future.withdraw(stay)
+        if kept is None:
+            return None
+        self._take(job, berth, seconds)
+        future.reservations = kept
+        return berth
+
+    def _take(self, job: Job, berth: Berth, seconds: int) -> None:
+        berth.take()
+        stay = self._stay(job, berth, seconds)
+        if self._future is None:
+            self._started.append(stay)
+        else:
+            self._future.start(stay)
+
+    def _stay(self, job: Job, berth: Berth, seconds: int) -> Stay:
+        taken = takes(berth.demand, berth.fit.counts)
+        return Stay(self._now + seconds, job.key, berth.pool.name, taken, job.max_duration is None)
+
+    def _reserve(self, job: Job, seconds: int) -> None:
+        """Keep a place for a job that waits, if it is one of the first of a pool that it may run in."""
+        suitable = [pool.name for pool in candidates(job.gang, self._pools) if unsuitable(job.gang, pool) is None]
+        if all(self._seats[name] >= self._settings.depth for name in suitable):
+            return
+        found = self.future.earliest(job.key, job.gang, seconds)
+        if found is not None:
+            self.future.reservations.append(found)
+            self._seats[found.berth.pool.name] += 1

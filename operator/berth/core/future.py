@@ -1,0 +1,276 @@
+"""The future of some pools: which gangs end when, and what is kept for whom from when on.
+
+It is one set of ledgers that is moved through time. What runs now only ends, so all nodes but those of reservations are
+brought from one time to another by the ends between the two, and room once found beside everything stays there.
+"""
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from berth.core.admission import Berth, Pool, find
+from berth.core.model import Demand, Gang, Job, JobKey, Placement
+from berth.core.slots import Ledger
+
+STOPPING_SECONDS = 60
+"""A gang that is being stopped is expected to be gone within so many seconds."""
+_FOREVER = 1 << 62
+_NEAR = 16
+"""Next ends after each of which a gang is tried between reservations. Beyond, it is tried only beside all that have
+not ended by then: a place may be found later than it could be, never in anybody's way."""
+
+Takes = tuple[tuple[int, Mapping[str, int]], ...]
+"""What a gang takes: (node position, amounts)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What the operator's settings say: for how many gangs of each pool a place is kept; none: whoever fits may start.
+
+    `assumed`: seconds for which a gang is expected to run that does not say it (no `maxDuration`).
+    """
+
+    depth: int = 8
+    assumed: int = 86_400
+
+
+DEFAULT = Backfill()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stay:
+    """A gang that holds devices and the time at which it is expected to give them back. `guessed`: it did not say."""
+
+    end: int
+    key: JobKey
+    pool: str
+    takes: Takes
+    guessed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reservation:
+    """The place of a gang that waits, from `start` to `end`.
+
+    `after`: gangs whose end it waits for there; `guessed`: how many of them did not say how long they take.
+    """
+
+    key: JobKey
+    gang: Gang
+    berth: Berth
+    start: int
+    end: int
+    takes: Takes
+    after: tuple[JobKey, ...] = ()
+    guessed: int = 0
+
+
+def lasts(job: Job, settings: Backfill) -> int:
+    """Seconds for which a job would hold its devices if it started now."""
+    return settings.assumed if job.max_duration is None else max(1, job.max_duration - job.record.held)
+
+
+def expected_end(job: Job, placement: Placement, now: int, settings: Backfill) -> int:
+    """When a placed job is expected to give its devices back; always to come.
+
+    A gang without `maxDuration` that outlives what is assumed is expected to take a quarter of that more, again and
+    again.
+    """
+    if job.record.ending is not None or job.deleting:
+        return now + STOPPING_SECONDS
+    end = placement.admitted_at + lasts(job, settings)
+    if end > now:
+        return end
+    if job.max_duration is not None:
+        return now + STOPPING_SECONDS
+    quarter = max(STOPPING_SECONDS, settings.assumed // 4)
+    return end + quarter * ((now - end) // quarter + 1)
+
+
+def stays(
+    jobs: Iterable[Job], pools: Mapping[str, Pool], now: int, settings: Backfill, over: set[JobKey]
+) -> list[Stay]:
+    """All gangs that hold devices, by expected end. `over`: jobs that are just giving them back."""
+    found = []
+    for job in jobs:
+        placement = job.giving_back or job.record.holds
+        if placement is None or placement.pool not in pools:
+            continue
+        leaving = job.giving_back is not None or job.key in over
+        end = now + 1 if leaving else expected_end(job, placement, now, settings)
+        pool = pools[placement.pool]
+        counts = Counter(placement.nodes)
+        position = pool.ledger.tree.position
+        there = tuple(sorted((position[name], count) for name, count in counts.items() if name in position))
+        taken = takes(job.gang.demand(pool.resource), there)
+        found.append(Stay(end, job.key, pool.name, taken, job.max_duration is None))
+    return sorted(found, key=lambda stay: (stay.end, stay.key))
+
+
+class Future:
+    """What will be taken when, as far as is known now. Asking moves it through time; what it says stays the same."""
+
+    def __init__(self, pools: Mapping[str, Pool], staying: list[Stay], now: int) -> None:
+        self.now = now
+        self.reservations: list[Reservation] = []
+        self._pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in pools.items()}
+        self._taken = {name: list(pool.ledger.used) for name, pool in pools.items()}  # now
+        self._staying = list(staying)
+        self._on: dict[tuple[str, int], list[tuple[int, Mapping[str, int]]]] = {}
+        for stay in staying:
+            for position, amounts in stay.takes:
+                self._on.setdefault((stay.pool, position), []).append((stay.end, amounts))
+        self._at = now
+        self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
+        self._last: dict[str, Pool] | None = None
+
+    def place(self, gang: Gang, at: int, until: int) -> Berth | None:
+        """Find room for a gang that will be there, beside all reservations, at any moment from `at` to `until`."""
+        self._show(at, until)
+        return find(gang, self._pools)
+
+    def earliest(self, key: JobKey, gang: Gang, seconds: int) -> Reservation | None:
+        """The first time after now at which a gang finds room for so many seconds, and the place; None if never."""
+        if find(gang, self._in_the_end()) is None:
+            return None
+        times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
+        for at in times[:_NEAR]:
+            berth = self.place(gang, at, at + seconds)
+            if berth is not None:
+                return self._reservation(key, gang, berth, at, seconds)
+        # From here on what is in the way only goes: gallop, then bisect.
+        refused, found, step = _NEAR - 1, None, 1
+        while found is None or found - refused > 1:
+            at = min(refused + step, len(times) - 1) if found is None else (refused + found) // 2
+            if at <= refused:
+                return None
+            if self.place(gang, times[at], _FOREVER) is not None:
+                found = at
+            else:
+                refused, step = at, 2 * step
+        berth = self.place(gang, times[found], _FOREVER)
+        assert berth is not None, "room was there when it was asked for before"
+        return self._reservation(key, gang, berth, times[found], seconds)
+
+    def start(self, stay: Stay) -> None:
+        """A gang starts now: it is there until its expected end."""
+        insort(self._staying, stay, key=lambda s: (s.end, s.key))
+        for position, amounts in stay.takes:
+            taken = Counter(self._taken[stay.pool][position])
+            taken.update(amounts)
+            self._taken[stay.pool][position] = taken
+            self._on.setdefault((stay.pool, position), []).append((stay.end, amounts))
+        self._bring((stay.pool, position) for position, _ in stay.takes)
+
+    def withdraw(self, stay: Stay) -> None:
+        """Take a start back."""
+        self._staying.remove(stay)
+        for position, amounts in stay.takes:
+            taken = Counter(self._taken[stay.pool][position])
+            taken.subtract(amounts)
+            self._taken[stay.pool][position] = taken
+            self._on[stay.pool, position].remove((stay.end, amounts))
+        self._bring((stay.pool, position) for position, _ in stay.takes)
+
+    def rearranged(self) -> list[Reservation] | None:
+        """The reservations made anew, one after the other; None if one of them would begin later than it does."""
+        before, self.reservations = self.reservations, []
+        try:
+            for former in before:
+                found = self.earliest(former.key, former.gang, former.end - former.start)
+                if found is None or found.start > former.start:
+                    return None
+                self.reservations.append(found)
+            return self.reservations
+        finally:
+            self.reservations = before
+
+    def first_end(self, pool: str, positions: range) -> Stay | None:
+        """The first of the gangs on some nodes that is expected to end."""
+        for stay in self._staying:
+            if stay.pool == pool and any(position in positions for position, _ in stay.takes):
+                return stay
+        return None
+
+    def _reservation(self, key: JobKey, gang: Gang, berth: Berth, at: int, seconds: int) -> Reservation:
+        taken = takes(berth.demand, berth.fit.counts)
+        places = {position for position, _ in taken}
+        before = [
+            stay
+            for stay in self._staying
+            if stay.end <= at and stay.pool == berth.pool.name and any(position in places for position, _ in stay.takes)
+        ]
+        return Reservation(
+            key=key,
+            gang=gang,
+            berth=berth,
+            start=at,
+            end=at + seconds,
+            takes=taken,
+            after=tuple(stay.key for stay in before),
+            guessed=sum(stay.guessed for stay in before),
+        )
+
+    def _in_the_end(self) -> dict[str, Pool]:
+        """The pools once all gangs of now have ended."""
+        if self._last is None:
+            self._last = {}
+            for name, pool in self._pools.items():
+                used = [self._used((name, position), _FOREVER) for position in range(len(pool.ledger.used))]
+                self._last[name] = replace(pool, ledger=Ledger(pool.ledger.tree, pool.ledger.nodes, used))
+        return self._last
+
+    def _show(self, at: int, until: int) -> None:
+        """Have the ledgers show, for each node, the most that is taken at any moment from `at` to `until`."""
+        low, high = sorted((self._at, at))
+        first, last = (bisect_right(self._staying, time, key=lambda stay: stay.end) for time in (low, high))
+        nodes = {(stay.pool, position) for stay in self._staying[first:last] for position, _ in stay.takes}
+        shown = {r: r.start > at for r in self.reservations if r.end > at and r.start < until}
+        for reservation in shown.keys() | self._shown.keys():
+            if shown.get(reservation) is not self._shown.get(reservation):
+                nodes.update((reservation.berth.pool.name, position) for position, _ in reservation.takes)
+        self._at, self._shown = at, shown
+        self._bring(nodes)
+
+    def _bring(self, nodes: Iterable[tuple[str, int]]) -> None:
+        """Bring nodes up to date with what is to be shown."""
+        reserved: dict[tuple[str, int], list[tuple[Reservation, Mapping[str, int]]]] = {}
+        for reservation in self._shown:
+            for position, amounts in reservation.takes:
+                reserved.setdefault((reservation.berth.pool.name, position), []).append((reservation, amounts))
+        for node in sorted(nodes):
+            there = reserved.get(node)
+            used = self._most(node, there) if there else self._used(node, self._at)
+            ledger = self._pools[node[0]].ledger
+            if ledger.used[node[1]] != used:
+                ledger.set_used(node[1], used)
+
+    def _most(self, node: tuple[str, int], reserved: list[tuple[Reservation, Mapping[str, int]]]) -> Mapping[str, int]:
+        """The most that is taken of each resource: what is there falls, so the starts of reservations decide."""
+        most: dict[str, int] = {}
+        for time in {max(self._at, reservation.start) for reservation, _ in reserved} | {self._at}:
+            used = dict(self._used(node, time))
+            for reservation, amounts in reserved:
+                if reservation.start <= time < reservation.end:
+                    for name, amount in amounts.items():
+                        used[name] = used.get(name, 0) + amount
+            for name, amount in used.items():
+                most[name] = max(amount, most.get(name, 0))
+        return most
+
+    def _used(self, node: tuple[str, int], at: int) -> Mapping[str, int]:
+        """What the gangs of now still take of a node at a time, reservations aside."""
+        taken = self._taken[node[0]][node[1]]
+        left: dict[str, int] | None = None
+        for end, amounts in self._on.get(node, ()):
+            if end <= at:
+                left = dict(taken) if left is None else left
+                for name, amount in amounts.items():
+                    left[name] = max(0, left.get(name, 0) - amount)
+        return taken if left is None else left
+
+
+def takes(demand: Demand, counts: Iterable[tuple[int, int]]) -> Takes:
+    """What replicas take; `counts` are (node position, replicas)."""
+    return tuple((position, {name: n * replicas for name, n in demand.requests}) for position, replicas in counts)
