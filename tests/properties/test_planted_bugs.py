@@ -69,7 +69,10 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "a second look at the same facts says the same": [cycles.tells_of_slots_that_are_taken_by_now],
     },
     "backfilling": {
-        "nobody starts later than without those behind": [cycles.lets_pass_whoever_fits, cycles.keeps_only_one_place],
+        "nobody starts later than expected without those behind": [
+            cycles.lets_pass_whoever_fits,
+            cycles.keeps_only_one_place,
+        ],
         "no slot is given twice": [cycles.plans_with_what_is_free_later],
     },
     "explaining": {

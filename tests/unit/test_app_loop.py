@@ -247,7 +247,7 @@ async def test_an_observer_writes_statuses_and_no_pod(ground: Ground) -> None:
 class Broken(Mirror):
     """Has a bug."""
 
-    def snapshot(self, mode: Mode, backfill: Backfill = DEFAULT) -> Snapshot:
+    def snapshot(self, mode: Mode, _backfill: Backfill = DEFAULT) -> Snapshot:
         raise AssertionError(f"no snapshot to {mode}")
 
 

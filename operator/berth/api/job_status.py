@@ -59,6 +59,7 @@ class PendingReason(StrEnum):
     NO_POOL = "NoPool"
     OBSERVING = "Observing"
     POOL_NOT_READY = "PoolNotReady"
+    QUEUED_BEHIND = "QueuedBehind"
     SIZE_NOT_ALLOWED = "SizeNotAllowed"
     STOPPING = "Stopping"
     TEMPLATE_REFUSED = "TemplateRefused"
@@ -163,6 +164,11 @@ class Pending(Report):
     """Why, with counts."""
     nearest: Annotated[tuple[Message, ...], Bounds(MOST_NEAREST)] = ()
     """The nearest changes of the job that would let it start now. Each was tried."""
+    estimated_start: Time | None = None
+    """When it may start, if those before it end as expected; the message says on what that rests. Absent for jobs for
+    which no place is kept yet."""
+    position: Count | None = None
+    """Its place, from 1, in the queue of the jobs that wait for some pool of its own."""
 
 
 class JobStatus(Report):

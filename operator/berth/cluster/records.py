@@ -10,6 +10,7 @@ from typing import Any
 from berth.api.folding import fold, unfold
 from berth.api.job_status import JobStatus
 from berth.api.job_status import State as WireState
+from berth.core import explain
 from berth.core.model import Attempt, Cause, Ending, FirstFailure, Outcome, Placement, Record, widest_first
 from berth.core.plan import Reason, Report, State
 
@@ -112,7 +113,13 @@ def _wire_pending(report: Report) -> dict[str, Any] | None:
     pending = report.pending
     if pending is None:
         return None
-    return {"reason": str(pending.reason), "message": pending.message, "nearest": pending.nearest}
+    return {
+        "reason": str(pending.reason),
+        "message": explain.told(pending),
+        "nearest": tuple(map(str, pending.nearest)),
+        "estimated_start": pending.forecast.start if pending.forecast else None,
+        "position": pending.position,
+    }
 
 
 def _placement(status: JobStatus) -> Placement | None:

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from berth.core.admission import Berth, Pool, candidates, find, unsuitable
-from berth.core.future import Backfill, Future, Reservation, Stay, lasts, stays, takes
+from berth.core.admission import Berth, Pool, Stay, candidates, find, unsuitable
+from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
 from berth.core.model import Gang, Job, JobKey
 
 _TRIALS = 8
@@ -28,14 +28,15 @@ class Line:
     def __init__(
         self, pools: dict[str, Pool], jobs: Iterable[Job], ending: set[JobKey], settings: Backfill, now: int
     ) -> None:
-        self._pools = pools
+        self.pools = pools
         self._jobs = jobs
         self._ending = ending
-        self._settings = settings
-        self._now = now
+        self.settings = settings
+        self.now = now
         self._future: Future | None = None
         self._seats: Counter[str] = Counter()
         self._trials = 0
+        self._passed = False
         self._started: list[Stay] = []
         self._no_room: set[Gang] = set()
         self._held_back: set[tuple[Gang, int]] = set()
@@ -49,16 +50,16 @@ class Line:
     def future(self) -> Future:
         """What will be taken when."""
         if self._future is None:
-            staying = stays(self._jobs, self._pools, self._now, self._settings, self._ending)
+            staying = stays(self._jobs, self.pools, self.now, self.settings, self._ending)
             staying = sorted([*staying, *self._started], key=lambda stay: (stay.end, stay.key))
-            self._future = Future(self._pools, staying, self._now)
+            self._future = Future(self.pools, staying, self.now)
         return self._future
 
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
-        seconds = lasts(job, self._settings)
+        seconds = lasts(job, self.settings)
         if job.gang not in self._no_room and (job.gang, seconds) not in self._held_back:
-            berth = find(job.gang, self._pools)
+            berth = find(job.gang, self.pools)
             if berth is None:
                 self._no_room.add(job.gang)
             elif self.reservations:
@@ -72,23 +73,37 @@ class Line:
         self._reserve(job, seconds)
         return None
 
-    def could(self, job: Job, gang: Gang, seconds: int) -> Berth | None:
-        """Try whether a job, were it this gang, could start now. Its own reservation does not count."""
-        if self._future is None:
-            return find(gang, self._pools)
-        kept = self._future.reservations
-        self._future.reservations = [r for r in kept if r.key != job.key]
+    def settle(self) -> None:
+        """The queue has had its turn: what is kept is found anew, beside those who have passed."""
+        if self._passed:
+            self.future.reservations = self.future.rearranged() or self.future.reservations
+
+    def could(self, key: JobKey | None, gang: Gang, seconds: int) -> Berth | None:
+        """Try whether a gang could start now for so many seconds. The reservation of job `key` does not count."""
+        berth = find(gang, self.pools)
+        if berth is None or not self.reservations:
+            return berth
+        kept = self.future.reservations
+        self.future.reservations = [r for r in kept if r.key != key]
         try:
-            return self._future.place(gang, self._now, self._now + seconds)
+            return self.future.place(gang, self.now, self.now + seconds)
         finally:
-            self._future.reservations = kept
+            self.future.reservations = kept
+
+    def seconds(self, job: Job) -> int:
+        """For how long a job would hold its devices."""
+        return lasts(job, self.settings)
+
+    def held_back(self, job: Job) -> bool:
+        """Whether there is room for a job that waits, but kept for others."""
+        return (job.gang, self.seconds(job)) in self._held_back
 
     def _beside(self, job: Job, berth: Berth, seconds: int) -> Berth | None:
         """Take a place in which a gang delays nobody before it, `berth` if it must be; None if there is none."""
         future = self.future
-        free = future.place(job.gang, self._now, self._now + seconds)
+        free = future.place(job.gang, self.now, self.now + seconds)
         if free is not None:
-            free = replace(free, pool=self._pools[free.pool.name])
+            free = replace(free, pool=self.pools[free.pool.name])
             self._take(job, free, seconds)
             return free
         if self._trials >= _TRIALS:
@@ -106,6 +121,7 @@ class Line:
 
     def _take(self, job: Job, berth: Berth, seconds: int) -> None:
         berth.take()
+        self._passed = bool(self.reservations)
         stay = self._stay(job, berth, seconds)
         if self._future is None:
             self._started.append(stay)
@@ -114,12 +130,12 @@ class Line:
 
     def _stay(self, job: Job, berth: Berth, seconds: int) -> Stay:
         taken = takes(berth.demand, berth.fit.counts)
-        return Stay(self._now + seconds, job.key, berth.pool.name, taken, job.max_duration is None)
+        return Stay(self.now + seconds, job.key, berth.pool.name, taken, job.max_duration is None)
 
     def _reserve(self, job: Job, seconds: int) -> None:
         """Keep a place for a job that waits, if it is one of the first of a pool that it may run in."""
-        suitable = [pool.name for pool in candidates(job.gang, self._pools) if unsuitable(job.gang, pool) is None]
-        if all(self._seats[name] >= self._settings.depth for name in suitable):
+        suitable = [pool.name for pool in candidates(job.gang, self.pools) if unsuitable(job.gang, pool) is None]
+        if all(self._seats[name] >= self.settings.depth for name in suitable):
             return
         found = self.future.earliest(job.key, job.gang, seconds)
         if found is not None:

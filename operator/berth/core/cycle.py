@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 
 from berth.core import explain
-from berth.core.admission import Berth, Pool, refusal
+from berth.core.admission import Berth, Pool
 from berth.core.backfill import Line
 from berth.core.future import DEFAULT, Backfill
 from berth.core.lifecycle import advance, due
-from berth.core.model import Gang, Job, JobKey, Mode, Record
+from berth.core.model import Job, JobKey, Mode, Record
 from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
+from berth.core.waiting import pendings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,6 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
     pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
     ending = {decision.key for decision in decisions if decision.record.holds is None}
     line = Line(pools, snapshot.jobs, ending, snapshot.backfill, now)
-    refused: dict[Gang, Pending | None] = {}
     waiting: list[Job] = []
     for job in queue:
         berth = line.start(job)
@@ -61,8 +61,7 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
         else:
             decisions.append(_admit(job, berth, snapshot.mode, now))
     # 4. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
-    for job in waiting:
-        pending = refused[job.gang] = refused.get(job.gang) or refusal(job.gang, pools)
+    for job, pending in pendings(waiting, line):
         decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
     # 5. An observer keeps its hands off.
     if snapshot.mode is Mode.OBSERVE:

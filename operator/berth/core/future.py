@@ -6,10 +6,10 @@ brought from one time to another by the ends between the two, and room once foun
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.admission import Berth, Pool, find
+from berth.core.admission import Berth, Pool, Stay, Takes, find
 from berth.core.model import Demand, Gang, Job, JobKey, Placement
 from berth.core.slots import Ledger
 
@@ -19,9 +19,6 @@ _FOREVER = 1 << 62
 _NEAR = 16
 """Next ends after each of which a gang is tried between reservations. Beyond, it is tried only beside all that have
 not ended by then: a place may be found later than it could be, never in anybody's way."""
-
-Takes = tuple[tuple[int, Mapping[str, int]], ...]
-"""What a gang takes: (node position, amounts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +33,6 @@ class Backfill:
 
 
 DEFAULT = Backfill()
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Stay:
-    """A gang that holds devices and the time at which it is expected to give them back. `guessed`: it did not say."""
-
-    end: int
-    key: JobKey
-    pool: str
-    takes: Takes
-    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,12 +172,11 @@ class Future:
         finally:
             self.reservations = before
 
-    def first_end(self, pool: str, positions: range) -> Stay | None:
-        """The first of the gangs on some nodes that is expected to end."""
+    def ends(self, pool: str, positions: range) -> Iterator[Stay]:
+        """Gangs that hold something on some nodes of a pool, by expected end."""
         for stay in self._staying:
             if stay.pool == pool and any(position in positions for position, _ in stay.takes):
-                return stay
-        return None
+                yield stay
 
     def _reservation(self, key: JobKey, gang: Gang, berth: Berth, at: int, seconds: int) -> Reservation:
         taken = takes(berth.demand, berth.fit.counts)

@@ -9,11 +9,14 @@ own.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from berth.core.explain import quantity
 from berth.core.model import Demand, Node, Taint, Toleration
 from berth.core.topology import Tree
+
+T = TypeVar("T")
 
 _SHIFT = 32
 _MASK = (1 << _SHIFT) - 1
@@ -163,7 +166,7 @@ class Ledger:
     share them.
     """
 
-    __slots__ = ("_barriers", "_base", "_base_mark", "_compactions", "_indexes", "_log", "nodes", "tree", "used")
+    __slots__ = ("_base", "_base_mark", "_compactions", "_indexes", "_log", "_remembered", "nodes", "tree", "used")
 
     def __init__(self, tree: Tree, nodes: list[Node], used: list[Mapping[str, int]] | None = None) -> None:
         self.tree = tree
@@ -171,7 +174,7 @@ class Ledger:
         self.used: list[Mapping[str, int]] = used if used is not None else [{} for _ in nodes]
         self._log: list[int] = []
         self._indexes: dict[Demand, SlotIndex] = {}
-        self._barriers: dict[tuple[Demand, bool], tuple[tuple[int, int], Counter[str]]] = {}
+        self._remembered: dict[object, tuple[tuple[int, int], Any]] = {}
         self._base: Ledger | None = None
         self._base_mark = (0, 0)
         self._compactions = 0
@@ -259,12 +262,21 @@ class Ledger:
 
         `whole`: those that would have none if nothing were taken. Kept until the ledger changes; not to be changed.
         """
-        mark, found = self._barriers.get((demand, whole), (None, Counter[str]()))
-        if mark != self._mark:
+
+        def counted() -> Counter[str]:
             found = Counter[str]()
             for node, used in zip(self.nodes, self.used, strict=True):
                 why = barrier(node, demand) or shortage(node, {} if whole else used, demand)
                 if why:
                     found[why] += 1
-            self._barriers[demand, whole] = (self._mark, found)
+            return found
+
+        return self.remembered(("barriers", demand, whole), counted)
+
+    def remembered(self, what: object, compute: Callable[[], T]) -> T:
+        """What was computed of this ledger under that name before, until the ledger changes; not to be changed."""
+        known = self._remembered.get(what)
+        if known is None or known[0] != self._mark:
+            known = self._remembered[what] = (self._mark, compute())
+        found: T = known[1]
         return found
