@@ -57,11 +57,11 @@ def _cold() -> Callable[[], object]:
     return lambda: cycle(snapshot, NOW)
 
 
-def a_queue() -> Snapshot:
-    """The snapshot: 500 gangs of 8 nodes each, a third of which do not say how long they take, and who waits."""
-    pool = fleets.pool(NODES, 1.0)
+def a_queue(size: int = NODES) -> Snapshot:
+    """The snapshot, of a cluster of any size: 500 gangs, a third of which do not say how long they take; who waits."""
+    pool = fleets.pool(size, 1.0)
     dice = random.Random(7)  # noqa: S311  # a benchmark's state, drawn reproducibly
-    each = NODES // RUNNING
+    each = size // RUNNING
     jobs = []
     for number in range(RUNNING):
         nodes = tuple(node.name for node in pool.ledger.nodes[number * each : (number + 1) * each])

@@ -1,7 +1,8 @@
 """`/healthz`, `/readyz`, `/metrics`: what they say, and what the figures mean."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -132,7 +133,7 @@ async def scraped(last: LastCycle, ghosts: int = 0) -> dict[str, Sample]:
 async def test_jobs_are_counted_by_state_and_reason() -> None:
     """Every state has a figure, also when it is none."""
     snapshot = a_snapshot()
-    found = await scraped(LastCycle(snapshot, cycle(snapshot, 100), 1.0, 1), ghosts=3)
+    found = await scraped(LastCycle(snapshot, cycle(snapshot, 100), 100, 1.0, 1), ghosts=3)
     assert by(found["berth_jobs"], "state") == {
         "Pending": 3,
         "Starting": 2,
@@ -148,7 +149,7 @@ async def test_jobs_are_counted_by_state_and_reason() -> None:
 async def test_devices_and_nodes_are_counted_by_pool() -> None:
     """Free, used and unavailable are all there is; the largest free domain by level."""
     snapshot = a_snapshot()
-    found = await scraped(LastCycle(snapshot, cycle(snapshot, 100), 1.0, 1))
+    found = await scraped(LastCycle(snapshot, cycle(snapshot, 100), 100, 1.0, 1))
     assert by(found["berth_devices"], "state") == {"free": 28, "used": 20, "unavailable": 8}
     assert by(found["berth_nodes"], "ready") == {"true": 5, "false": 2}
     assert by(found["berth_largest_free_devices"], "level") == {"spine": 24, "leaf": 16, "node": 8}
@@ -159,7 +160,7 @@ async def test_scraping_does_not_change_what_is_scraped() -> None:
     """The snapshot belongs to the last cycle."""
     snapshot = a_snapshot()
     before = repr(cycle(snapshot, 100))
-    await scraped(LastCycle(snapshot, cycle(snapshot, 100), 1.0, 1))
+    await scraped(LastCycle(snapshot, cycle(snapshot, 100), 100, 1.0, 1))
     assert repr(cycle(snapshot, 100)) == before
 
 
@@ -187,3 +188,29 @@ async def test_calls_and_cycles_are_counted_where_they_happen() -> None:
     assert buckets[("le", "0.0005"), ("phase", "snapshot")] == 1
     assert (buckets[("le", "0.25"), ("phase", "decide")], buckets[("le", "0.5"), ("phase", "decide")]) == (0, 1)
     await asyncio.sleep(0)
+
+
+async def test_the_last_cycle_is_handed_out_once_there_is_one() -> None:
+    """Written in another thread, while the operator goes on."""
+    written: list[int] = []
+
+    def write() -> bytes:
+        written.append(threading.get_ident())
+        return b'{"berth_dump": 1}'
+
+    found: list[Callable[[], bytes]] = []
+    server = Server(
+        listen="127.0.0.1:0",
+        healthy=list,
+        ready=list,
+        registry=CollectorRegistry(),
+        dumped=lambda: found[0] if found else None,
+    )
+    await server.start()
+    try:
+        assert await get(server.address, "/debug/snapshot") == (503, "no cycle has run yet\n")
+        found.append(write)
+        assert await get(server.address, "/debug/snapshot") == (200, '{"berth_dump": 1}')
+    finally:
+        await server.stop()
+    assert written != [threading.get_ident()]

@@ -11,7 +11,7 @@ from berth.core import explain
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot, cycle
 from berth.core.future import Backfill
-from berth.core.model import Job, Policy
+from berth.core.model import Job, Policy, Taint
 from berth.core.plan import Pending, Plan, Reason, Verb
 from tests.builders import GPU, JobBuilder, a_gang, a_job, a_pod, a_pool, by_name, drawn, node
 
@@ -60,6 +60,15 @@ class Situation:
 FOUR = drawn("spine-0\n  leaf-0  8 8 0 0")
 TORN = drawn("spine-0\n  leaf-0  8 0 0 0\n  leaf-1  8 8 0 0")
 NAMED = drawn("h800-s1\n  h800-s1-l1  8 0\n  h800-s1-l2  8 0")
+SHUT = a_pool(
+    "h800",
+    (),
+    [
+        node("n0"),
+        node("n1", cordoned=True, taints=(Taint("node.kubernetes.io/unschedulable", "", "NoSchedule"),)),
+        node("n2", ready=False, taints=(Taint("node.kubernetes.io/unreachable", "", "NoExecute"),)),
+    ],
+)
 CLOSED = drawn("spine-0\n  leaf-0  8 8c 8c 8\n  leaf-1  8 8x 0 0")
 OPEN = drawn("spine-0\n  leaf-0  8 8 8 8", name="open", first=20)
 TAINTED = drawn("spine-0\n  leaf-0  8t 8t 8t 8")
@@ -169,7 +178,7 @@ ROWS = [
             "there is room now, but it is kept for team/b from 2026-11-22T02:00Z on, and this job may run for 2h; "
             "may start at 2026-11-22T03:00Z if running jobs end by their maxDuration"
         ),
-        ("maxDuration 1h: could start now",),
+        ("maxDuration 57m: could start now",),
     ),
     (
         "room is kept for two before it, and it does not say how long it takes",
@@ -180,7 +189,7 @@ ROWS = [
             "and this job may run for 24h (it declares no maxDuration); "
             "may start at 2026-11-22T04:00Z if running jobs end by their maxDuration"
         ),
-        ("maxDuration 1h: could start now",),
+        ("maxDuration 57m: could start now",),
     ),
     (
         "part of the room is kept",
@@ -190,7 +199,7 @@ ROWS = [
             "there is room now, but it is kept for team/b from 2026-11-22T02:00Z on, and this job may run for 2h; "
             "may start at 2026-11-22T03:00Z if running jobs end by their maxDuration"
         ),
-        ("maxDuration 1h: could start now",),
+        ("maxDuration 57m: could start now",),
     ),
     (
         "another pool has room that is kept for nobody",
@@ -203,7 +212,7 @@ ROWS = [
             "there is room now, but it is kept for team/b from 2026-11-22T02:00Z on, and this job may run for 2h; "
             "may start at 2026-11-22T03:00Z if running jobs end by their maxDuration"
         ),
-        ("maxDuration 1h: could start now", "pools [open]: could start now under spine-0/leaf-0"),
+        ("maxDuration 57m: could start now", "pools [open]: could start now under spine-0/leaf-0"),
     ),
     # Nodes are closed
     (
@@ -225,6 +234,13 @@ ROWS = [
             "replicas 2: could start now under spine-0/leaf-0",
             "devicesPerReplica 4: could start now under spine-0/leaf-0",
         ),
+    ),
+    (
+        "nodes are closed, and Kubernetes has tainted them for that",
+        Situation((SHUT,), (waiting("z", 3),)),
+        Reason.INSUFFICIENT_DEVICES,
+        "needs 3 nodes; 1 of 3 is open in pool h800 (1 of 3 nodes: cordoned; 1: not ready)",
+        ("replicas 1: could start now on node n0",),
     ),
     (
         "too large though all nodes were open",

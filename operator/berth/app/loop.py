@@ -26,10 +26,11 @@ _TICK = 0.001
 
 @dataclass(slots=True)
 class LastCycle:
-    """What the last cycle saw and took: for metrics and health."""
+    """What the last cycle saw, decided and took: for metrics, health and dumps. `at`: its time, in unix seconds."""
 
     snapshot: Snapshot | None = None
     plan: Plan | None = None
+    at: int = 0
     ended: float = 0.0
     cycles: int = 0
 
@@ -112,7 +113,7 @@ class Loop:
         decided = self._monotonic()
         self._actuator.carry_out(plan)
         self._on_cycle(taken - started, decided - taken)
-        self.last = LastCycle(snapshot, plan, self._monotonic(), self.last.cycles + 1)
+        self.last = LastCycle(snapshot, plan, now, self._monotonic(), self.last.cycles + 1)
         if decided - started > 1:
             logger.warning("slow cycle", extra={"seconds": round(decided - started, 3), "jobs": len(snapshot.jobs)})
         due = [IDLE_SECONDS, *(x for x in (again, reminder, self._actuator.remind()) if x is not None)]

@@ -11,9 +11,10 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -30,6 +31,7 @@ from berth.app.metrics import Metrics, StateCollector
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.server import Server
 from berth.app.settings import Settings
+from berth.cluster import dump
 from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
 from berth.cluster.pools import PoolFacts
@@ -64,6 +66,13 @@ class _Parts:
         if self.loop is not None and time.monotonic() - self.loop.last.ended > STUCK_SECONDS:
             wrong.append(f"no cycle for {STUCK_SECONDS:.0f} s")
         return wrong
+
+    def dumped(self) -> Callable[[], bytes] | None:
+        """What writes the last cycle, as it is now."""
+        last = self.loop.last if self.loop is not None else None
+        if last is None or last.snapshot is None or last.plan is None:
+            return None
+        return partial(dump.write, dump.Dump(last.snapshot, last.at, last.plan))
 
     def ready(self) -> list[str]:
         waiting = [f"{r.name} not listed yet" for r in self.reflectors if not r.synced.is_set()]
@@ -106,7 +115,9 @@ async def _operate(
         client, controller=CONTROLLER, instance=socket.gethostname(), now=lambda: datetime.now(UTC)
     )
     parts = _Parts(reflectors(client, mirror), KopfThread(client.connection, kinds))
-    server = Server(listen=settings.listen, healthy=parts.healthy, ready=parts.ready, registry=registry)
+    server = Server(
+        listen=settings.listen, healthy=parts.healthy, ready=parts.ready, registry=registry, dumped=parts.dumped
+    )
     await _listen(server, settings)
     actuator = Actuator(client=client, mirror=mirror, recorder=recorder, report_every=settings.report_seconds)
     prober = Prober(

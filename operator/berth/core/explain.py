@@ -98,6 +98,11 @@ def minute(at: int) -> str:
     return datetime.fromtimestamp(-(-at // 60) * 60, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
+def second(at: int) -> str:
+    """A time to the second: `2026-11-22T06:40:12Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def forecast(expected: Forecast) -> str:
     """When a job may start, and on what that rests: `may start at … if running jobs end by their maxDuration`."""
     if not expected.guessed:

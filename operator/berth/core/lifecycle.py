@@ -6,7 +6,6 @@ deletion), so a fresh operator that looks at the same objects takes the same ste
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from berth.core import explain
 from berth.core.model import Attempt, Cause, Ending, FirstFailure, Hindrance, Job, Outcome, Phase, Pod, Record
@@ -69,7 +68,7 @@ def _without_devices(job: Job, now: int) -> Decision | None:
     if job.max_duration is not None and job.record.held >= job.max_duration:
         return _out_of_time(job, job.record, now)
     if job.record.retry_after is not None and now < job.record.retry_after:
-        return _decide(job, Verb.REPORT, job.record, explain.backing_off(job, _printed(job.record.retry_after)))
+        return _decide(job, Verb.REPORT, job.record, explain.backing_off(job, explain.second(job.record.retry_after)))
     if job.hindrance is not None:
         return _decide(job, Verb.REPORT, job.record, explain.hindered(job, job.hindrance))
     return None
@@ -207,7 +206,7 @@ def _close(job: Job, record: Record, now: int) -> Decision:
     )
     if ending.cause is Cause.SUSPENDED:
         return _decide(job, Verb.CLOSE, freed, explain.suspended(), event=Event("Suspended", ending.message))
-    report = explain.backing_off(replace(job, record=freed), _printed(ending.at + wait) if wait else None)
+    report = explain.backing_off(replace(job, record=freed), explain.second(ending.at + wait) if wait else None)
     note = f"attempt {record.attempt} is over: {ending.message}"
     return _decide(job, Verb.CLOSE, freed, report, event=Event("Requeued", note, own))
 
@@ -251,7 +250,3 @@ def _some(names: list[str]) -> str:
     shown = ", ".join(names[:3])
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{'pod' if len(names) == 1 else 'pods'} {shown}{more}"
-
-
-def _printed(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,12 +9,18 @@ from dataclasses import replace
 from berth.core.model import Demand
 from berth.core.slots import Ledger, SlotIndex, barrier, room
 
+_CLOSING = frozenset(f"node.kubernetes.io/{why}" for why in ("unschedulable", "not-ready", "unreachable"))
+"""Taints that Kubernetes puts on nodes that are closed, and takes away when they are open again."""
+
 
 def opened(ledger: Ledger, demand: Demand) -> list[list[int]]:
     """Slots per domain of every level if nothing were taken and no node were cordoned or not ready."""
 
     def count() -> list[list[int]]:
-        nodes = [replace(node, ready=True, cordoned=False) for node in ledger.nodes]
+        nodes = [
+            replace(node, ready=True, cordoned=False, taints=tuple(t for t in node.taints if t.key not in _CLOSING))
+            for node in ledger.nodes
+        ]
         return SlotIndex(ledger.tree, demand, nodes, [{}] * len(nodes)).whole
 
     return ledger.remembered(("opened", demand), count)

@@ -76,6 +76,7 @@ def _held_back(job: Job, line: Line, own: Reservation | None, seconds: int, *, t
         f"and this job may run for {duration(seconds)}{guessed}"
     )
     short = min(r.start for r in others) - line.now
+    short -= max(60, short // 20)  # it takes somebody a while to read this and to act
     short -= short % _grain(short)
     changes = nearest(job.gang, line.pools, _trial(job, line, own, seconds), thorough=thorough)
     if short > 0 and line.could(job.key if own else None, job.gang, short) is not None:
