@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +29,9 @@ _POLL_S = 0.02
 class OperatorProcess:
     """One operator; ``directory`` gets its settings file and its log, which is appended to by every start.
 
-    ``settings`` are those of the settings file, in its spelling (``{"mode": "Observe", "auditSeconds": 1}``). As a
-    context manager it is started, and with ``wait`` waited for until it is ready.
+    It has a Lease of its own unless ``settings`` name one. ``settings`` are those of the settings file, in its spelling
+    (``{"mode": "Observe", "auditSeconds": 1}``). As a context manager it is started, and with ``wait`` waited for until
+    it is ready.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class OperatorProcess:
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._config = directory / f"{name}.yaml"
+        # A Lease and an identity of its own: it does not wait for others, nor after a kill for itself.
+        self._lease = {"leaseName": f"{name}-{uuid.uuid4().hex[:8]}", "identity": name}
         self.configure(settings or {})
         command = [sys.executable, "-m", "berth", "run"]
         options = ["--config", str(self._config), "--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1:0"]
@@ -94,7 +98,7 @@ class OperatorProcess:
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write the settings file anew; the next start reads it."""
-        self._config.write_text(yaml.safe_dump(dict(settings)))
+        self._config.write_text(yaml.safe_dump({**self._lease, **settings}))
 
     def start(self, *, ready: bool = True, timeout_s: float = 30.0) -> None:
         """Start it and, with ``ready``, wait until it says so.
@@ -107,7 +111,7 @@ class OperatorProcess:
             self.wait_ready(timeout_s=timeout_s)
 
     def wait_ready(self, *, timeout_s: float = 30.0) -> None:
-        """Wait until ``/readyz`` says ok."""
+        """Wait until it leads (``/leadz``) and is ready (``/readyz``)."""
 
         def there() -> bool:
             self._child.check()
@@ -185,14 +189,22 @@ class OperatorProcess:
             connection.close()
 
     def ready(self) -> bool:
-        """Whether it says that it is ready."""
+        """Whether it says that it leads and is ready."""
         try:
-            return self.get("/readyz")[0] == http.client.OK
+            return all(self.get(path)[0] == http.client.OK for path in ("/leadz", "/readyz"))
         except (OSError, http.client.HTTPException):
             return False
 
+    def stands_by(self) -> bool:
+        """Whether it is up, and another one holds the Lease."""
+        try:
+            codes = [self.get(path)[0] for path in ("/readyz", "/leadz")]
+        except (OSError, http.client.HTTPException):
+            return False
+        return codes == [http.client.OK, http.client.SERVICE_UNAVAILABLE]
+
     def _excuse(self) -> str:
         try:
-            return self.get("/readyz")[1].strip()
+            return "; ".join(self.get(path)[1].strip() for path in ("/leadz", "/readyz"))
         except (OSError, http.client.HTTPException) as error:
             return str(error)

@@ -32,9 +32,9 @@ _FAILURES = (ApiError, BuildError, ChildError, ModelError, StalledError, Timeout
 @click.option(
     "--gangs",
     type=click.IntRange(1),
-    default=160,
+    default=319,
     show_default=True,
-    help="Take so many gangs of the trace, evenly; there are 319.",
+    help="Take so many gangs of the trace, evenly; 319 are all.",
 )
 @click.option(
     "--speed", type=click.FloatRange(0.05, 20), default=1.0, show_default=True, help="Play so many times as fast."

@@ -21,7 +21,7 @@ from pathlib import Path
 
 PODS_PER_S = 60.0
 """Pods submitted each second, on average, at speed 1."""
-LOAD = 0.9
+LOAD = 0.6
 """Device-seconds asked for, as a share of what the cluster has during the submissions."""
 BOUND_SHARE = 0.25
 """Share of the multi-node gangs that must stay inside one domain."""

@@ -37,11 +37,12 @@ def run(
     from berth.app.operator import StartError, start
     from berth.app.settings import SettingsError, load
     from berth.kube.config import ConfigError
+    from berth.kube.lease import LeaseLostError
 
     logs.configure(log_level)
     try:
         asyncio.run(start(load(config, mode=mode, listen=listen), kubeconfig=kubeconfig, context=context))
-    except (SettingsError, ConfigError, StartError) as error:
+    except (SettingsError, ConfigError, StartError, LeaseLostError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -32,6 +32,7 @@ def test_a_replica_is_named_labelled_and_owned() -> None:
         "berth.dev/job-uid": "train-uid",
         "berth.dev/attempt": "2",
         "berth.dev/replica": "3",
+        "berth.dev/epoch": "0",
     }
     owner = {"apiVersion": "berth.dev/v1alpha1", "kind": "TrainingJob", "name": "train", "uid": "train-uid"}
     assert [{**owner, "controller": True, "blockOwnerDeletion": True}] == pod["metadata"]["ownerReferences"]

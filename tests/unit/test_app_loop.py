@@ -247,8 +247,8 @@ async def test_an_observer_writes_statuses_and_no_pod(ground: Ground) -> None:
 class Broken(Mirror):
     """Has a bug."""
 
-    def snapshot(self, mode: Mode, _backfill: Backfill = DEFAULT) -> Snapshot:
-        raise AssertionError(f"no snapshot to {mode}")
+    def snapshot(self, mode: Mode, epoch: int = 0, _backfill: Backfill = DEFAULT) -> Snapshot:
+        raise AssertionError(f"no snapshot to {mode} in term {epoch}")
 
 
 async def test_a_bug_in_a_cycle_ends_the_loop(ground: Ground) -> None:

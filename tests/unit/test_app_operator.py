@@ -10,9 +10,10 @@ from berth.accel.catalogue import Catalogue
 from berth.act.actuator import Actuator
 from berth.app.feeds import reflectors
 from berth.app.loop import Bell, Loop
-from berth.app.operator import STUCK_SECONDS, StartError, _background, _filled, _first, _likely_pool, _Parts
+from berth.app.operator import STUCK_SECONDS, StartError, _filled, _likely_pool, _Parts
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.settings import Settings
+from berth.app.tasks import background, first
 from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
 from berth.core.model import JobKey
@@ -41,6 +42,10 @@ class Ground:
 async def test_an_operator_is_ready_when_its_mirror_is_complete_and_a_cycle_has_run() -> None:
     """Until then it says what it waits for."""
     ground = Ground()
+    assert ground.parts.ready() == [], "one that stands by is ready to take over"
+    assert ground.parts.leads() == ["standing by: another operator holds the Lease"]
+    ground.parts.leading = True
+    assert ground.parts.leads() == []
     waiting = ground.parts.ready()
     assert waiting[0] == "nodes not listed yet"
     assert waiting[-1] == "no cycle has run yet"
@@ -117,12 +122,12 @@ async def _ends(error: BaseException | None = None) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), None])
 async def test_a_part_that_ends_ends_the_operator(error: BaseException | None) -> None:
     """With its error, if there is one; a part that just returned is one too few all the same."""
-    async with _background(_never_ends(), _ends(error)) as ended:
+    async with background(_never_ends(), _ends(error)) as ended:
         if error is None:
-            await asyncio.wait_for(_first(asyncio.Event().wait(), ended), 1)
+            await asyncio.wait_for(first(asyncio.Event().wait(), ended), 1)
         else:
             with pytest.raises(RuntimeError, match="a bug"):
-                await asyncio.wait_for(_first(asyncio.Event().wait(), ended), 1)
+                await asyncio.wait_for(first(asyncio.Event().wait(), ended), 1)
 
 
 async def _never_ends() -> None:
@@ -140,9 +145,9 @@ async def test_a_stop_ends_all_parts() -> None:
             ended.append(name)
 
     stop = asyncio.Event()
-    async with _background(part("a"), part("b")) as broken:
+    async with background(part("a"), part("b")) as broken:
         stop.set()
-        await _first(stop.wait(), broken)
+        await first(stop.wait(), broken)
     assert ended == ["a", "b"]
 
 

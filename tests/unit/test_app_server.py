@@ -24,12 +24,17 @@ class Facts:
     def __init__(self) -> None:
         self.unhealthy: list[str] = []
         self.unready: list[str] = []
+        self.led_by_another: list[str] = []
         self.registry = CollectorRegistry()
 
     @asynccontextmanager
     async def served(self, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
         server = Server(
-            listen=listen, healthy=lambda: self.unhealthy, ready=lambda: self.unready, registry=self.registry
+            listen=listen,
+            healthy=lambda: self.unhealthy,
+            ready=lambda: self.unready,
+            leading=lambda: self.led_by_another,
+            registry=self.registry,
         )
         await server.start()
         try:
@@ -48,6 +53,7 @@ async def test_all_is_well() -> None:
     async with Facts().served() as address:
         assert await get(address, "/healthz") == (200, "ok\n")
         assert await get(address, "/readyz") == (200, "ok\n")
+        assert await get(address, "/leadz") == (200, "ok\n")
 
 
 async def test_what_is_wrong_is_told_line_by_line() -> None:
@@ -203,6 +209,7 @@ async def test_the_last_cycle_is_handed_out_once_there_is_one() -> None:
         listen="127.0.0.1:0",
         healthy=list,
         ready=list,
+        leading=list,
         registry=CollectorRegistry(),
         dumped=lambda: found[0] if found else None,
     )

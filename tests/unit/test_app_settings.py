@@ -46,6 +46,10 @@ def test_every_setting_is_read_under_its_name_in_camel_case(tmp_path: Path) -> N
         "backfillDepth": 2,
         "assumedSeconds": 3600,
         "auditSeconds": 60,
+        "leaseNamespace": "berth-system",
+        "leaseName": "berth",
+        "leaseSeconds": 20,
+        "identity": "berth-0",
         "connections": 8,
     }
     assert {to_camel(name) for name in Settings.model_fields} == values.keys()
@@ -60,6 +64,7 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
 
 
 ADDRESS = "must be an address and a port of at most 65535, such as 0.0.0.0:8080"
+NAME = "must be a name as Kubernetes knows them: lower case letters, digits, `-` and `.`"
 WRONG = [
     ("mode", "observe", "Input should be 'Active' or 'Observe'"),
     ("mode", None, "Input should be 'Active' or 'Observe'"),
@@ -87,6 +92,12 @@ WRONG = [
     ("assumedSeconds", "24h", "Input should be a valid integer"),
     ("auditSeconds", 0, "Input should be greater than 0"),
     ("auditSeconds", 86401, "Input should be less than or equal to 86400"),
+    ("leaseNamespace", "", NAME),
+    ("leaseNamespace", "Kube_System", NAME),
+    ("leaseName", "-berth", NAME),
+    ("leaseSeconds", 0.5, "Input should be greater than or equal to 1"),
+    ("leaseSeconds", 301, "Input should be less than or equal to 300"),
+    ("identity", 7, "Input should be a valid string"),
     ("connections", 0, "Input should be greater than or equal to 1"),
     ("connections", 1001, "Input should be less than or equal to 1000"),
     ("connections", 1.5, "Input should be a valid integer"),

@@ -179,7 +179,7 @@ async def test_an_outage_is_waited_out_with_growing_pauses() -> None:
     watches = [*down, stream(event("ADDED", config_map("a", 6, v="1")))]
     async with running([page(version=5)], watches) as bench:
         await until(lambda: bench.mirror.names() == ["a"])
-        assert bench.pauses == pytest.approx([0.375, 0.75, 1.5, 3.0, 9 + 6.0])
+        assert bench.pauses == pytest.approx([0.375, 0.75, 1.5, 2.25, 9 + 6.0])
         assert ["list", *["5"] * 6] == bench.script.positions()
         assert (bench.reflector.restarts, bench.reflector.last_error) == (5, "")
 

@@ -41,7 +41,11 @@ UNKNOWN_PAUSE = 1.0
 
 
 class Actuator:
-    """Carries plans out. `clock` tells unix seconds, `monotonic` is for pauses and rates."""
+    """Carries plans out.
+
+    `epoch` is the leader's term, which every pod carries. `clock` tells unix seconds, `monotonic` is for pauses and
+    rates.
+    """
 
     def __init__(
         self,
@@ -50,12 +54,14 @@ class Actuator:
         mirror: Mirror,
         recorder: EventRecorder,
         report_every: float = 10.0,
+        epoch: int = 0,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._mirror = mirror
         self._recorder = recorder
+        self._epoch = epoch
         self._clock = clock
         self._monotonic = monotonic
         self._told = Told(report_every)
@@ -199,7 +205,7 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource)
+            replicas = Replicas(seen, record.attempt, pool.resource, self._epoch)
             if seen.spec.replicas > 1:
                 await self._create_service(entry, service(seen, record.attempt))
             await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)

@@ -55,13 +55,15 @@ class Replicas:
     """Makes the pods of one attempt; the template is copied and completed once.
 
     `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
+    `epoch` is the term of the leader that makes them.
 
     Raises TemplateError if the template contradicts the job.
     """
 
-    def __init__(self, job: TrainingJob, attempt: int, resource: str | None) -> None:
+    def __init__(self, job: TrainingJob, attempt: int, resource: str | None, epoch: int = 0) -> None:
         self._job = job
         self._attempt = attempt
+        self._epoch = epoch
         template = job.spec.template.manifest()
         self._metadata = template.get("metadata") or {}
         self._spec: dict[str, Any] = template["spec"]
@@ -98,6 +100,7 @@ class Replicas:
                     **(self._metadata.get("labels") or {}),
                     **labels(job, self._attempt),
                     names.LABEL_REPLICA: str(rank),
+                    names.LABEL_EPOCH: str(self._epoch),
                 },
                 "annotations": self._metadata.get("annotations") or {},
                 "ownerReferences": [_owner(job)],

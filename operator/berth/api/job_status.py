@@ -150,6 +150,8 @@ class Placement(Report):
     """The job's generation that the attempt was made from."""
     admitted_at: Time
     """When the attempt was admitted."""
+    epoch: Count = 0
+    """Term of the leader that decided."""
     pods_created: bool = False
     """Whether every pod of the attempt has been there. From then on a missing pod is a lost one; before, it is one
     still to be made."""

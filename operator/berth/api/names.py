@@ -24,6 +24,9 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_REPLICA = f"{GROUP}/replica"
 """On pods: the rank of the replica, counted from 0 in network order."""
 
+LABEL_EPOCH = f"{GROUP}/epoch"
+"""On pods: the term of the leader that made them, by which the policy `berth-fence` refuses those of a former one."""
+
 RESERVED_PREFIX = f"{GROUP}/"
 """Labels and annotations with this prefix are Berth's: a template may not set them."""
 

@@ -79,6 +79,7 @@ class Loop:
         actuator: Actuator,
         bell: Bell,
         settings: Settings,
+        epoch: int = 0,
         before_cycle: Callable[[], float | None] = lambda: None,
         on_cycle: Callable[[float, float], None] = lambda _snapshot, _decide: None,
         clock: Callable[[], float] = time.time,
@@ -89,6 +90,7 @@ class Loop:
         self._bell = bell
         self._settings = settings
         self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
+        self._epoch = epoch
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
         self._clock = clock
@@ -107,7 +109,7 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = self._mirror.snapshot(self._settings.mode, self._backfill)
+        snapshot = self._mirror.snapshot(self._settings.mode, self._epoch, self._backfill)
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

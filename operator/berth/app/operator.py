@@ -1,17 +1,17 @@
 """The operator: all parts put together, started in order, stopped in order.
 
-Start: connect, serve health, fill the mirror (reflectors, first list of Berth's own kinds), then let kopf watch, then
-run cycles. A fault of a part that must not fail (a bug in a task, a reflector that ended) ends the process: memory may
-be wrong, and everything needed to go on is in the cluster.
+Start: connect, serve health, wait for the Lease, raise the fence against former leaders, fill the mirror (reflectors,
+first list of Berth's own kinds), then let kopf watch, then run cycles. A fault of a part that must not fail (a bug in a
+task, a reflector that ended) ends the process: memory may be wrong, and everything needed to go on is in the cluster.
 """
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from berth import __version__
 from berth.accel.catalogue import Catalogue
 from berth.act.actuator import Actuator
+from berth.act.fence import Fence
 from berth.act.pools import PoolReporter
 from berth.act.probe import Prober
 from berth.api.names import GROUP
@@ -31,6 +32,7 @@ from berth.app.metrics import Metrics, StateCollector
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.server import Server
 from berth.app.settings import Settings
+from berth.app.tasks import background, first
 from berth.cluster import dump
 from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
@@ -39,6 +41,7 @@ from berth.kube.client import ApiClient
 from berth.kube.config import Connection, load
 from berth.kube.errors import ApiError, NotFound
 from berth.kube.events import EventRecorder
+from berth.kube.lease import Lease
 from berth.kube.reflector import Reflector
 
 logger = logging.getLogger(__name__)
@@ -60,6 +63,7 @@ class _Parts:
     reflectors: list[Reflector[Any]]
     kopf: KopfThread
     loop: Loop | None = None
+    leading: bool = False
 
     def healthy(self) -> list[str]:
         wrong = self.kopf.wrong() if self.loop is not None else []
@@ -75,10 +79,15 @@ class _Parts:
         return partial(dump.write, dump.Dump(last.snapshot, last.at, last.plan))
 
     def ready(self) -> list[str]:
+        if not self.leading:
+            return []  # a standby is ready to take over
         waiting = [f"{r.name} not listed yet" for r in self.reflectors if not r.synced.is_set()]
         if self.loop is None or self.loop.last.cycles == 0:
             waiting.append("no cycle has run yet")
         return waiting
+
+    def leads(self) -> list[str]:
+        return [] if self.leading else ["standing by: another operator holds the Lease"]
 
 
 async def start(settings: Settings, *, kubeconfig: str | None = None, context: str | None = None) -> None:
@@ -98,59 +107,134 @@ async def run(connection: Connection, settings: Settings) -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     logger.info("starting", extra={"version": __version__, "mode": settings.mode, "cluster": connection.source})
-    async with ApiClient(
-        connection, limit=settings.connections, user_agent=f"berth/{__version__}", on_call=metrics.on_call
-    ) as client:
-        await _operate(client, settings, registry, metrics, stop)
+    agent = f"berth/{__version__}"
+    # The Lease has connections of its own: its renewals must not queue behind a gang's creations.
+    async with ApiClient(connection, limit=2, timeout=settings.lease_seconds / 3, user_agent=agent) as own:
+        lease = Lease(
+            own,
+            namespace=settings.lease_namespace,
+            name=settings.lease_name,
+            identity=settings.identity or os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.urandom(3).hex()}",
+            duration=settings.lease_seconds,
+            renew_every=settings.lease_seconds / 5,
+        )
+        async with ApiClient(
+            connection,
+            limit=settings.connections,
+            write_timeout=settings.lease_seconds / 3,
+            write_guard=lease.check,
+            user_agent=agent,
+            on_call=metrics.on_call,
+        ) as client:
+            await _Operator(client, lease, settings, registry, metrics, stop).run()
     logger.info("stopped")
 
 
-async def _operate(
-    client: ApiClient, settings: Settings, registry: CollectorRegistry, metrics: Metrics, stop: asyncio.Event
-) -> None:
-    bell = Bell(quiet=settings.quiet_seconds, most=settings.batch_seconds)
-    mirror = Mirror(on_change=bell.ring)
-    kinds = OwnKinds(client=client, mirror=mirror, catalogue=Catalogue.load())
-    recorder = EventRecorder(
-        client, controller=CONTROLLER, instance=socket.gethostname(), now=lambda: datetime.now(UTC)
-    )
-    parts = _Parts(reflectors(client, mirror), KopfThread(client.connection, kinds))
-    server = Server(
-        listen=settings.listen, healthy=parts.healthy, ready=parts.ready, registry=registry, dumped=parts.dumped
-    )
-    await _listen(server, settings)
-    actuator = Actuator(client=client, mirror=mirror, recorder=recorder, report_every=settings.report_seconds)
-    prober = Prober(
-        client=client,
-        mirror=mirror,
-        pool=lambda entry: _likely_pool(entry, mirror),
-        again_seconds=settings.refused_seconds,
-    )
-    try:
-        async with _background(*(r.run() for r in parts.reflectors), recorder.run()) as broken:
-            await _fill(kinds, parts.reflectors, broken, stop)
-            if not stop.is_set():
-                parts.loop = Loop(
-                    mirror=mirror,
-                    actuator=actuator,
-                    bell=bell,
-                    settings=settings,
-                    before_cycle=prober.begin,
-                    on_cycle=metrics.on_cycle,
-                )
-                registry.register(StateCollector(lambda: _last(parts), lambda: mirror.ghosts))
-                parts.kopf.start()
-                pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
-                async with _background(
-                    parts.loop.run(), pools.run(), kinds.run_audits(settings.audit_seconds)
-                ) as failed:
-                    await _first(stop.wait(), broken, failed, actuator.broken, prober.broken)
-                await parts.kopf.stop()
-                await actuator.finish(FINISH_SECONDS)
-                await recorder.flush()
-    finally:
-        await prober.stop()
-        await server.stop()
+class _Operator:
+    """All parts of one operator, and its life: stand by, lead, stop."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        lease: Lease,
+        settings: Settings,
+        registry: CollectorRegistry,
+        metrics: Metrics,
+        stop: asyncio.Event,
+    ) -> None:
+        self._client = client
+        self._lease = lease
+        self._fence = Fence(client, namespace=settings.lease_namespace, name=settings.lease_name)
+        self._settings = settings
+        self._registry = registry
+        self._metrics = metrics
+        self._stop = stop
+        self._bell = Bell(quiet=settings.quiet_seconds, most=settings.batch_seconds)
+        self._mirror = Mirror(on_change=self._bell.ring)
+        self._kinds = OwnKinds(client=client, mirror=self._mirror, catalogue=Catalogue.load())
+        self._recorder = EventRecorder(
+            client, controller=CONTROLLER, instance=lease.identity, now=lambda: datetime.now(UTC)
+        )
+        self._parts = _Parts(reflectors(client, self._mirror), KopfThread(client.connection, self._kinds))
+
+    async def run(self) -> None:
+        """Wait for the Lease, lead until the stop, and give the Lease back."""
+        parts = self._parts
+        server = Server(
+            listen=self._settings.listen,
+            healthy=parts.healthy,
+            ready=parts.ready,
+            leading=parts.leads,
+            registry=self._registry,
+            dumped=parts.dumped,
+        )
+        await _listen(server, self._settings)
+        try:
+            async with background(_acquired(self._lease)) as leading:
+                logger.info("standing by", extra={"identity": self._lease.identity})
+                await first(self._stop.wait(), leading)
+            if not self._stop.is_set():
+                parts.leading = True
+                await self._lead()
+                await self._lease.release()
+        finally:
+            await server.stop()
+
+    async def _lead(self) -> None:
+        """Raise the fence, fill the mirror, then run cycles, until the stop.
+
+        Raises the error of a part that must not fail.
+        """
+        async with background(self._lease.keep(), self._recorder.run()) as kept:
+            rising = asyncio.create_task(self._fence.rise(self._lease.epoch))
+            try:
+                await first(self._stop.wait(), kept, rising)
+            finally:
+                rising.cancel()
+            if not self._stop.is_set():
+                sources = self._parts.reflectors
+                async with background(*(reflector.run() for reflector in sources)) as broken:
+                    await _fill(self._kinds, sources, kept, broken, self._stop)
+                    if not self._stop.is_set():
+                        await self._cycle(rising.result(), kept, broken)
+
+    async def _cycle(self, epoch: int, *broken: "asyncio.Future[None]") -> None:
+        settings, parts, mirror, client = self._settings, self._parts, self._mirror, self._client
+        actuator = Actuator(
+            client=client, mirror=mirror, recorder=self._recorder, report_every=settings.report_seconds, epoch=epoch
+        )
+        prober = Prober(
+            client=client,
+            mirror=mirror,
+            pool=lambda entry: _likely_pool(entry, mirror),
+            again_seconds=settings.refused_seconds,
+            epoch=epoch,
+        )
+        loop = parts.loop = Loop(
+            mirror=mirror,
+            actuator=actuator,
+            bell=self._bell,
+            settings=settings,
+            epoch=epoch,
+            before_cycle=prober.begin,
+            on_cycle=self._metrics.on_cycle,
+        )
+        self._registry.register(StateCollector(lambda: loop.last, lambda: mirror.ghosts))
+        parts.kopf.start()
+        pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
+        audits = self._kinds.run_audits(settings.audit_seconds)
+        try:
+            async with background(loop.run(), pools.run(), audits) as failed:
+                await first(self._stop.wait(), *broken, failed, actuator.broken, prober.broken)
+            await parts.kopf.stop()
+            await actuator.finish(FINISH_SECONDS)
+            await self._recorder.flush()
+        finally:
+            await prober.stop()
+
+
+async def _acquired(lease: Lease) -> None:
+    await lease.acquire()
 
 
 async def _listen(server: Server, settings: Settings) -> None:
@@ -163,12 +247,16 @@ async def _listen(server: Server, settings: Settings) -> None:
 
 
 async def _fill(
-    kinds: OwnKinds, sources: list[Reflector[Any]], broken: "asyncio.Future[None]", stop: asyncio.Event
+    kinds: OwnKinds,
+    sources: list[Reflector[Any]],
+    kept: "asyncio.Future[None]",
+    broken: "asyncio.Future[None]",
+    stop: asyncio.Event,
 ) -> None:
     """Wait until the mirror is complete, or the stop comes first."""
     waiting = asyncio.create_task(_filled(kinds, sources))
     try:
-        await _first(stop.wait(), broken, waiting)
+        await first(stop.wait(), kept, broken, waiting)
     finally:
         waiting.cancel()
 
@@ -187,47 +275,6 @@ async def _filled(kinds: OwnKinds, sources: list[Reflector[Any]]) -> None:
             await asyncio.sleep(1.0)
         else:
             return
-
-
-@contextlib.asynccontextmanager
-async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator["asyncio.Future[None]"]:
-    """Run coroutines beside the body; the future yielded ends with the first of them, which none of them should."""
-    tasks = [asyncio.create_task(w) for w in work]
-    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def note(task: "asyncio.Task[None]") -> None:
-        if ended.done() or task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            ended.set_result(None)
-        else:
-            ended.set_exception(error)
-
-    for task in tasks:
-        task.add_done_callback(note)
-    try:
-        yield ended
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if ended.done() and not ended.cancelled():
-            ended.exception()  # it was raised where it was waited for
-
-
-async def _first(*waits: Any) -> None:
-    """Wait for the first of these; raise its error if it failed."""
-    tasks = [asyncio.ensure_future(w) for w in waits]
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    tasks[0].cancel()
-    for task in done:
-        task.result()
-
-
-def _last(parts: _Parts) -> Any:
-    assert parts.loop is not None, "registered once the loop is there"
-    return parts.loop.last
 
 
 def _likely_pool(entry: JobEntry, mirror: Mirror) -> PoolFacts | None:

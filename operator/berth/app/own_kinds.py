@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 Hand = Callable[[dict[str, Any], bool], None]
 """Takes an object, and whether it is gone."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
 """Seconds before kopf is started again after it gave up, doubling."""
 
 
@@ -211,7 +211,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.queueing.batch_window = 0.01
-    settings.networking.error_backoffs = (0.5, 1, 2, 4)
+    settings.networking.error_backoffs = (0.5, 1, 2, 3)
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     return settings

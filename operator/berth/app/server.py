@@ -28,6 +28,7 @@ class Server:
         listen: str,
         healthy: Check,
         ready: Check,
+        leading: Check,
         registry: CollectorRegistry,
         dumped: Callable[[], Callable[[], bytes] | None] = lambda: None,
     ) -> None:
@@ -38,6 +39,7 @@ class Server:
         app = web.Application()
         app.router.add_get("/healthz", _checked(healthy))
         app.router.add_get("/readyz", _checked(ready))
+        app.router.add_get("/leadz", _checked(leading))
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/debug/snapshot", self._snapshot)
         self._runner = web.AppRunner(app, access_log=None)

@@ -3,6 +3,7 @@
 A file with a mistake is refused as a whole, with the field, the value and what is legal; nothing is guessed.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from berth.core.model import Mode
+
+_DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 class SettingsError(ValueError):
@@ -22,6 +25,12 @@ def _address(listen: str) -> str:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ValueError("must be an address and a port of at most 65535, such as 0.0.0.0:8080")
     return listen
+
+
+def _name(name: str) -> str:
+    if not _DNS_NAME.fullmatch(name):
+        raise ValueError("must be a name as Kubernetes knows them: lower case letters, digits, `-` and `.`")
+    return name
 
 
 class Settings(BaseModel):
@@ -52,6 +61,16 @@ class Settings(BaseModel):
     """For so long a gang is expected to run that has no `spec.maxDuration`."""
     audit_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 300.0
     """How often objects that arrive as events are compared with a list of what is there."""
+    lease_namespace: Annotated[str, AfterValidator(_name)] = "kube-system"
+    """Namespace of the Lease that one of several operators holds. One Lease for the whole cluster: operators that look
+    at different ones all act."""
+    lease_name: Annotated[str, AfterValidator(_name)] = "berth-operator"
+    """Name of that Lease, and of the ConfigMap beside it that keeps the newest epoch for the policy `berth-fence`."""
+    lease_seconds: Annotated[float, Field(strict=True, ge=1, le=300)] = 15.0
+    """A leader that has not renewed the Lease for so long is replaced."""
+    identity: str = ""
+    """Who holds the Lease. Empty: `$POD_NAME`, or the host's name and a random part. An operator that finds its own
+    identity in the Lease takes it over at once, so no two that run may share one."""
     connections: Annotated[int, Field(strict=True, ge=1, le=1000)] = 64
     """Requests to the API server at one time."""
 

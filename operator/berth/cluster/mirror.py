@@ -237,7 +237,7 @@ class Mirror:
 
     # What goes out
 
-    def snapshot(self, mode: Mode, backfill: Backfill = DEFAULT) -> Snapshot:
+    def snapshot(self, mode: Mode, epoch: int = 0, backfill: Backfill = DEFAULT) -> Snapshot:
         """What a cycle needs, frozen, and everything that changed since the last snapshot marked as touched."""
         jobs = []
         for entry in self.jobs.values():
@@ -247,7 +247,14 @@ class Mirror:
                 entry.view = entry.to_view(self._classes, self.default_priority)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
-        return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched, backfill=backfill)
+        return Snapshot(
+            jobs=tuple(jobs),
+            pools=self.pools.snapshot(),
+            mode=mode,
+            touched=touched,
+            epoch=epoch,
+            backfill=backfill,
+        )
 
     def priority(self, entry: JobEntry) -> int:
         """A job's priority as it counts now."""

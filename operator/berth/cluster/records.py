@@ -96,6 +96,7 @@ def _wire_placement(placement: Placement) -> dict[str, Any]:
         "generation": placement.generation,
         "admitted_at": placement.admitted_at,
         "pods_created": placement.pods_created,
+        "epoch": placement.epoch,
     }
 
 
@@ -135,6 +136,7 @@ def _placement(status: JobStatus) -> Placement | None:
         generation=wire.generation,
         admitted_at=wire.admitted_at,
         pods_created=wire.pods_created,
+        epoch=wire.epoch,
     )
 
 

@@ -39,7 +39,7 @@ class Berth:
     demand: Demand
     fit: Fit
 
-    def placement(self, generation: int, now: int) -> Placement:
+    def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
         tree = self.pool.ledger.tree
         fit = self.fit
@@ -54,6 +54,7 @@ class Berth:
             nodes=tuple(names[position] for position in fit.ranks()),
             generation=generation,
             admitted_at=now,
+            epoch=epoch,
         )
 
     def take(self) -> None:

@@ -17,13 +17,14 @@ class Snapshot:
     """All that a cycle knows. What jobs and foreign pods hold is already taken in the pools' ledgers.
 
     `touched`: jobs that changed since the last cycle. Others with devices or an outcome are passed over, as nothing but
-    time could change their next step, and `Plan.wake_at` told when. None: look at all.
+    time could change their next step, and `Plan.wake_at` told when. None: look at all. `epoch`: the leader's term.
     """
 
     jobs: tuple[Job, ...]
     pools: dict[str, Pool]
     mode: Mode = Mode.ACTIVE
     touched: frozenset[JobKey] | None = None
+    epoch: int = 0
     backfill: Backfill = DEFAULT
 
 
@@ -59,7 +60,7 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
         if berth is None:
             waiting.append(job)
         else:
-            decisions.append(_admit(job, berth, snapshot.mode, now))
+            decisions.append(_admit(job, berth, snapshot, now))
     # 4. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
     for job, pending in pendings(waiting, line):
         decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
@@ -82,10 +83,10 @@ def _unchanged(job: Job, snapshot: Snapshot, wake: int | None, now: int) -> bool
     return job.record.placement is not None or job.record.outcome is not None
 
 
-def _admit(job: Job, berth: Berth, mode: Mode, now: int) -> Decision:
+def _admit(job: Job, berth: Berth, snapshot: Snapshot, now: int) -> Decision:
     record = job.record
-    placement = berth.placement(job.generation, now)
-    if mode is Mode.OBSERVE:
+    placement = berth.placement(job.generation, now, snapshot.epoch)
+    if snapshot.mode is Mode.OBSERVE:
         text = f"would start now: {explain.spread(placement)}; Berth only observes (mode Observe)"
         report = explain.waiting(job, Pending(Reason.OBSERVING, text))
         return Decision(job.key, job.uid, Verb.REPORT, record, report)

@@ -125,8 +125,9 @@ class Placement:
     """Where the gang of one attempt sits: node names in rank order, and how wide that is.
 
     `spans` counts the distinct domains per level, widest first, the node level last. `generation` is the job's
-    generation that this attempt was planned from. `pods_created` turns true once every pod of the attempt was seen:
-    from then on a missing pod is a lost one, before it is one still to be made.
+    generation that this attempt was planned from, `epoch` the term of the leader that decided. `pods_created` turns
+    true once every pod of the attempt was seen: from then on a missing pod is a lost one, before it is one still to be
+    made.
     """
 
     pool: str
@@ -137,6 +138,7 @@ class Placement:
     generation: int
     admitted_at: int
     pods_created: bool = False
+    epoch: int = 0
 
 
 def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

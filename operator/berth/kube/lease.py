@@ -121,11 +121,14 @@ class Lease:
 
         A term that could not be renewed in time goes on if the Lease is found untouched: nobody else has led meanwhile.
         """
+        wait = self._renew_every
         while True:
-            await self._pause(self._renew_every)
+            await self._pause(wait)
+            wait = self._renew_every
             try:
                 await self._renew()
             except ApiError as error:
+                wait = self._renew_every / 3
                 logger.warning("lease not renewed", extra={"error": str(error), "left": round(self.remaining, 1)})
 
     async def release(self) -> None:

@@ -27,7 +27,7 @@ from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import ApiError, Gone, Transient, Unreachable
 from berth.kube.listing import PAGE, Key, list_all
 from berth.kube.resources import Resource
-from berth.kube.retries import backoff, wait_after
+from berth.kube.retries import backoff, longest, wait_after
 from berth.kube.stream import BrokenStreamError, EventReader, WatchEvent
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Reflector(Generic[T]):
         self._failures += 1
         self.restarts += 1
         self.last_error = str(error)
-        own = backoff(self._failures, first=FIRST_PAUSE, most=LONGEST_PAUSE, random=self._random)
+        own = backoff(self._failures, first=FIRST_PAUSE, most=longest(error, LONGEST_PAUSE), random=self._random)
         seconds = wait_after(error, own)
         log.log(
             logging.INFO if isinstance(error, Gone) else logging.WARNING,

@@ -51,6 +51,10 @@ NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 SERVICES = Resource("", "v1", "services", "Service")
 PRIORITY_CLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+VALIDATING_ADMISSION_POLICIES = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False
+)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 TRAINING_JOBS = Resource(names.GROUP, names.VERSION, names.JOB_PLURAL, names.JOB_KIND)
 ACCELERATOR_POOLS = Resource(names.GROUP, names.VERSION, names.POOL_PLURAL, names.POOL_KIND, namespaced=False)

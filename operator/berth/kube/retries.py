@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from berth.kube.errors import Transient
+from berth.kube.errors import Transient, Unavailable, Unreachable
+
+AWAY_MOST = 3.0
+"""Longest wait, in seconds, while the server is away: one that cannot answer is not spared by waiting longer."""
+
+
+def longest(error: BaseException | None, most: float) -> float:
+    """The longest wait after an error: `most`, but less while nobody is there to be spared."""
+    return min(most, AWAY_MOST) if isinstance(error, Unreachable | Unavailable) else most
 
 
 def backoff(tries: int, *, first: float, most: float, random: Callable[[], float]) -> float:
@@ -46,7 +54,8 @@ def retrying(
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        return wait_after(error, backoff(state.attempt_number, first=first, most=most, random=random))
+        own = backoff(state.attempt_number, first=first, most=longest(error, most), random=random)
+        return wait_after(error, own)
 
     return AsyncRetrying(
         retry=retry_if_exception_type(Transient),
