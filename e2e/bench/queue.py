@@ -41,7 +41,7 @@ def cycle_1000(progress: Progress) -> Figure:
             "shapes": SHAPES,
             "running": RUNNING,
             "nodes": NODES,
-            "with_estimated_start": sum(1 for d in plan.decisions if d.report.pending),
+            "with_estimated_start": sum(1 for d in plan.decisions if d.report.pending and d.report.pending.forecast),
             "cold_ms": first.median_ms,
             "slowest_ms": round(max(found.seconds) * 1e3, 1),
             "repetitions": len(found.seconds),
