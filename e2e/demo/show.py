@@ -153,12 +153,12 @@ class Show:
 def manifest(gang: Gang) -> JsonObject:
     """The TrainingJob of a gang; its simulated replicas end by themselves after the gang's run time.
 
-    Its owner allows for a minute more than twice that, as owners do.
+    Its owner allows for twice that and five minutes, because a busy machine is slow to start and end pods.
     """
     spec: JsonObject = {
         "replicas": gang.replicas,
         "devicesPerReplica": gang.devices,
-        "maxDuration": f"{math.ceil(2 * gang.run_s) + 60}s",
+        "maxDuration": f"{math.ceil(2 * gang.run_s) + 300}s",
         "template": {
             "metadata": {"annotations": {RUN_SECONDS: str(gang.run_s)}},
             "spec": {
