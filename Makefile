@@ -8,7 +8,7 @@ SETUP := $(VENV)/.ready
 ONLY ?=
 export PYTHONPATH := operator:.
 
-.PHONY: help setup ground demo test unit integration check generate format bench doctor clean
+.PHONY: help setup ground demo test unit integration crash check generate format bench doctor clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -38,6 +38,9 @@ unit: $(SETUP) ## Tests without a cluster
 
 integration: ground ## Tests on the real API server
 	$(BIN)/python -m pytest -q -m cluster
+
+crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)
+	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -m cluster tests/integration/test_crash_points.py
 
 check: $(SETUP) ## Formatting, lint, types, layers, dependencies, drift of generated files
 	$(BIN)/ruff format --check operator e2e tests

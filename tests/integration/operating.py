@@ -56,6 +56,7 @@ def operator(session_operator: OperatorProcess, proxy: FaultProxy) -> Iterator[O
         session_operator.start()
     before = len(session_operator.logged(all_starts=True))
     yield session_operator
+    session_operator.resume()  # a test that failed may have left it frozen
     lines = session_operator.logged(all_starts=True)[before:]
     # kopf calls it an error when it tries again.
     own = [line for line in lines if line["logger"].startswith("berth")]

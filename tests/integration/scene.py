@@ -15,7 +15,7 @@ from e2e.ground.waiting import until
 
 GPU = "nvidia.com/gpu"
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"reportSeconds": 0.2, "poolReportSeconds": 0.2, "refusedSeconds": 1}
+QUICK = {"reportSeconds": 0.2, "poolReportSeconds": 0.2, "refusedSeconds": 1, "chargeWindowSeconds": 2}
 """Settings of the operator that make a test wait less; what is waited for stays the same."""
 POOLS = "/apis/berth.dev/v1alpha1/acceleratorpools"
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"

@@ -108,7 +108,13 @@ def test_every_field_of_a_spec_has_a_mistake(kind: Kind) -> None:
 def test_the_defaults_are_filled_in(api: Api, namespace: str) -> None:
     """What is stored says what will happen."""
     stored = api.create(JOBS.format(namespace), job(topology={"level": "leaf"}))["spec"]
-    expected = {"runtime": "None", "backoffLimit": 3, "suspend": False, "binding": "Scheduler"}
+    expected = {
+        "runtime": "None",
+        "backoffLimit": 3,
+        "startDeadline": "15m",
+        "suspend": False,
+        "binding": "Scheduler",
+    }
     assert expected == {field: stored[field] for field in expected}
     assert stored["topology"] == {"level": "leaf", "policy": "Required"}
     assert set(stored) == {*expected, "replicas", "devicesPerReplica", "topology", "template"}
@@ -143,6 +149,8 @@ FULL_TEMPLATE: Manifest = {
         {"pools": [f"p{n}" for n in range(16)]},
         {"topology": {"level": "node", "policy": "Preferred"}},
         {"backoffLimit": 0, "ttlSecondsAfterFinished": 0, "suspend": True, "binding": "Direct"},
+        {"startDeadline": "10s"},
+        {"startDeadline": "167h59m60s"},
         {"backoffLimit": 100, "ttlSecondsAfterFinished": 2**31 - 1},
         {"template": FULL_TEMPLATE},
     ],
@@ -242,6 +250,7 @@ def test_the_shape_of_a_placed_gang_stands_still(
     [
         ("suspend", True),
         ("backoffLimit", 7),
+        ("startDeadline", "1h"),
         ("ttlSecondsAfterFinished", 60),
         ("priorityClassName", "flagship"),
         ("pools", ["h800"]),

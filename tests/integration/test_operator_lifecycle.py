@@ -69,7 +69,8 @@ def test_what_is_made_for_a_gang_belongs_to_its_job_and_to_one_attempt(scene: Sc
     pods = scene.pods("train")
     assert list(pods) == ["train-1-0", "train-1-1"]
     for rank, (name, pod) in enumerate(pods.items()):
-        assert labels | {"berth.dev/replica": str(rank)} == pod["metadata"]["labels"]
+        assert labels.items() | {("berth.dev/replica", str(rank))} <= pod["metadata"]["labels"].items()
+        assert int(pod["metadata"]["labels"]["berth.dev/epoch"]) == scene.status("train")["placement"]["epoch"]
         assert (name, "train-1", "Never") == (
             pod["spec"]["hostname"],
             pod["spec"]["subdomain"],
@@ -78,7 +79,9 @@ def test_what_is_made_for_a_gang_belongs_to_its_job_and_to_one_attempt(scene: Sc
         container = pod["spec"]["containers"][0]
         assert container["resources"]["limits"][GPU] == "8"
         assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
-    for owned in (service, *pods.values()):
+    (first,) = service["metadata"]["ownerReferences"]
+    assert (first["kind"], first["uid"]) == ("Pod", pods["train-1-0"]["metadata"]["uid"])
+    for owned in pods.values():
         (owner,) = owned["metadata"]["ownerReferences"]
         assert (job["metadata"]["uid"], "TrainingJob", True) == (owner["uid"], owner["kind"], owner["controller"])
 

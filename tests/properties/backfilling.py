@@ -99,7 +99,7 @@ def promised(queue: Queue) -> dict[JobKey, int]:
     """When each job would start if nobody were behind it, as the heart expects it at the beginning."""
     found: dict[JobKey, int] = {}
     for number, job in enumerate(queue.jobs, 1):
-        line = Line(by_name(queue.fleet.pool()), queue.jobs[:number], set(), DEPTH, 0)
+        line = Line(by_name(queue.fleet.pool()), queue.jobs[:number], {}, DEPTH, 0)
         starts = [line.start(one) is not None for one in queue.jobs[:number]]
         kept = {reservation.key: reservation.start for reservation in line.reservations}
         if starts[-1] or job.key in kept:

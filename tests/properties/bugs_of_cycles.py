@@ -7,6 +7,7 @@ from berth.core import admission, changes, explain, lifecycle
 from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
+from berth.core.faults import Waits
 from berth.core.future import Backfill
 from berth.core.lifecycle import advance, due
 from berth.core.model import Demand, Gang, Job, Phase, Pod, Policy
@@ -64,7 +65,7 @@ plans_on_the_snapshot = swapped(cycle, replace=lambda thing, **_: thing)
 
 def _steps_with(**parts: object) -> Cycle:
     """A cycle whose step of one job has other parts."""
-    return swapped(cycle, advance=swapped(advance, **parts))
+    return swapped(cycle, advance=swapped(advance, _advance=swapped(lifecycle._advance, **parts)))
 
 
 def _unsorted(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:
@@ -130,6 +131,20 @@ def _from_the_beginning(snapshot: Snapshot, _: int, plan: Plan) -> Plan:
         else:
             told.append(decision)
     return replace(plan, decisions=tuple(told))
+
+
+def _waiting(waits: Waits) -> Cycle:
+    """A cycle that is as patient as that."""
+    return lambda snapshot, now: cycle(replace(snapshot, waits=waits), now)
+
+
+def _charging(snapshot: Snapshot, now: int) -> Plan:
+    jobs = tuple(job if job.record.placement else replace(job, troubles=()) for job in snapshot.jobs)
+    return cycle(replace(snapshot, jobs=jobs), now)
+
+
+judges_at_once = _waiting(Waits(charge_window=0))
+takes_no_charge_back = _charging
 
 
 def _each(change: Callable[[Job, Decision], Decision]) -> Cycle:

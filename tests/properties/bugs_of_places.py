@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
 from berth.core.model import Demand, Node
-from berth.core.placement import Fit, _fill, _tightest, place
+from berth.core.placement import Fit, _tightest, fill, place
 from berth.core.slots import Ledger, SlotIndex
 
 P = ParamSpec("P")
@@ -24,7 +24,7 @@ def swapped(function: Callable[P, R], **parts: object) -> Callable[P, R]:
     unknown = parts.keys() - function.__globals__.keys()
     assert not unknown, f"{function.__name__} knows no {unknown}"
     made = FunctionType(function.__code__, {**function.__globals__, **parts}, function.__name__)
-    made.__kwdefaults__ = function.__kwdefaults__
+    made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     return made
 
 
@@ -49,7 +49,7 @@ def more_room_than_needed_wanted(index: SlotIndex, replicas: int, widest: int) -
 
 def _anywhere(index: SlotIndex, level: int, domain: int, replicas: int) -> Fit:
     counts: list[tuple[int, int]] = []
-    _fill(index, level, domain, replicas, counts)
+    fill(index, level, domain, replicas, counts)
     return Fit(level, domain, tuple(sorted(counts)))
 
 
@@ -91,7 +91,7 @@ def _refill(pick: Callable[[list[tuple[int, int]], int], int]) -> Callable[[Slot
             fill(index, level + 1, child, min(slots, replicas), counts)
             replicas -= min(slots, replicas)
 
-    return swapped(place, _fill=fill)
+    return swapped(place, fill=fill)
 
 
 def _last_of_equals(children: list[tuple[int, int]], replicas: int) -> int:

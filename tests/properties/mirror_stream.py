@@ -161,29 +161,27 @@ class Belief:
                 found[key] = pod
         return found
 
-    def record(self, life: Life, number: int) -> Record:
-        """What counts as held: a placement in the writing, else what is on record, also while its end is written."""
+    def held(self, life: Life, number: int) -> dict[int, Placement]:
+        """What counts as held, by attempt: a placement in the writing, and what is on record, until that is written."""
         assumed = self.assumed.get(life.uid)
-        return assumed if assumed and assumed.holds else records.read(life.states[number].status)
+        found = {}
+        for record in (records.read(life.states[number].status), assumed):
+            if record is not None and record.holds is not None:
+                found[record.attempt] = record.holds
+        return found
 
     def taken(self) -> dict[str, int]:
         """Devices by node: each placement once, and each pod that no placement counts."""
         found = dict.fromkeys(NODES, 0)
-        held: dict[str, tuple[int, Placement]] = {}
+        held: dict[str, dict[int, Placement]] = {}
         for life, number in (*self.known.values(), *self.leaving.values()):
-            record = self.record(life, number)
-            if record.holds is not None:
-                held[life.uid] = (record.attempt, record.holds)
-                for node in record.holds.nodes:
-                    found[node] += DEVICES
+            placements = held[life.uid] = self.held(life, number)
+            for node in NODES:
+                found[node] += DEVICES * max((held_.nodes.count(node) for held_ in placements.values()), default=0)
         for own in self.pods().values():
-            attempt, placement = held.get(own.job_uid, (0, None))
             pod = own.pod
-            sits = (
-                placement is not None
-                and attempt == pod.attempt
-                and placement.nodes[pod.rank : pod.rank + 1] == (pod.node,)
-            )
+            placement = held.get(own.job_uid, {}).get(pod.attempt)
+            sits = placement is not None and placement.nodes[pod.rank : pod.rank + 1] == (pod.node,)
             if pod.node and not pod.ended and not sits:
                 found[pod.node] += DEVICES
         for foreign in self.foreign().values():

@@ -6,7 +6,7 @@ Nothing here uses the heart's trees, indexes or rules; a domain is the beginning
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-from berth.core.model import Demand, Gang, Node, Policy
+from berth.core.model import OUT_OF_SERVICE, Demand, Gang, Node, Policy
 from tests.properties.fleets import Fleet
 
 Path = tuple[str, ...]
@@ -19,6 +19,7 @@ def admits(node: Node, demand: Demand) -> bool:
     return (
         node.ready
         and not node.cordoned
+        and all(taint.key != OUT_OF_SERVICE for taint in node.taints)
         and all(node.labels.get(key) == value for key, value in demand.selector)
         and all((taint.key, taint.value) in tolerated for taint in node.taints)
     )

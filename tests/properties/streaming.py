@@ -46,6 +46,7 @@ _SELDOM: dict[str, Happen] = {
     "delete job": lambda world, which, _: world.delete_job(which),
     "refuse": lambda world, which, _: world.refuse(which),
     "fail": lambda world, which, _: world.fail(which),
+    "fail of dying node": lambda world, which, _: world.fail_of_dying_node(which),
     "disrupt": lambda world, which, _: world.end_pod(which, exit_code=137, disrupted=True),
     "delete pod": lambda world, which, _: world.set_pod(which, deleting=True),
     "terminate": lambda world, which, _: world.end_pod(which, exit_code=143, deleting=True),
@@ -53,10 +54,17 @@ _SELDOM: dict[str, Happen] = {
     "cordon": lambda world, which, _: world.set_node(which, cordoned=True),
     "uncordon": lambda world, which, _: world.set_node(which, cordoned=False),
     "shrink": lambda world, which, _: world.set_node(which, allocatable={GPU: 4, "pods": 64, "cpu": 32_000}),
+    "sicken": lambda world, which, _: world.sicken(which),
+    "recover": lambda world, which, _: world.recover(which),
+    "out of service": lambda world, which, _: world.put_out_of_service(which),
+    "stick": lambda world, which, _: world.stick(which),
     "lose node": lambda world, which, _: world.lose_node(which),
     "restore nodes": lambda world, _, __: world.restore_nodes(),
     "tick": lambda world, _, long: world.wait((1, 5, 20, 60, 300, 700)[long]),
 }
+
+
+_DEADLINES = (None, 100, 900, None, 60, 300)
 
 
 def roll_stream(dice: Dice) -> Stream:
@@ -79,7 +87,13 @@ def _happen(world: World, stream: Stream, move: Move) -> None:
     kind, which, number = move
     gang = stream.gangs[number % len(stream.gangs)]
     if kind == "submit":
-        world.submit(gang, priority=which % 3, backoff_limit=number % 3, ttl=None if number % 3 else 5)
+        world.submit(
+            gang,
+            priority=which % 3,
+            backoff_limit=number % 3,
+            ttl=None if number % 3 else 5,
+            deadline=_DEADLINES[number],
+        )
     elif kind == "edit shape":
         world.change(which, gang=gang)
     else:
@@ -141,6 +155,26 @@ def attempts_only_go_up(thing: Cycle, stream: Stream) -> None:
 @STREAMING.law
 def only_failures_of_its_own_are_charged_to_a_job(thing: Cycle, stream: Stream) -> None:
     _assert_no("charging", _lived(thing, stream))
+
+
+@STREAMING.law
+def a_failure_beside_a_dying_node_is_not_charged(thing: Cycle, stream: Stream) -> None:
+    world = World(thing, stream.fleet)
+    for move in stream.moves:
+        _happen(world, stream, move)
+    world.settle(None)
+    before = {key: job.record.failures for key, job in world.jobs.items() if job.record.holds is not None}
+    world.fail_of_dying_node(stream.moves[-1][1])
+    for _ in range(20):
+        world.cycle_through(0)
+        for name in sorted(world.pods):
+            world._progress(name, None)
+        world.wait(5)
+    _assert_no("charging", world)
+    for key, failures in before.items():
+        record = world.jobs[key].record
+        assert record.outcome is None, f"{key} has failed for good: {record.outcome}"
+        assert record.failures == failures, f"{key}: {record.failures} failures, {failures} before"
 
 
 @STREAMING.law

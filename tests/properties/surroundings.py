@@ -6,7 +6,19 @@ Each public method is something that happens, without regard to whether it is ni
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from berth.core.model import Gang, Job, JobKey, Node, Phase, Pod, Record
+from berth.core.model import (
+    OUT_OF_SERVICE,
+    Gang,
+    Job,
+    JobKey,
+    Node,
+    NodeTrouble,
+    Phase,
+    Pod,
+    Record,
+    Taint,
+    Trouble,
+)
 from tests.properties.fleets import Fleet
 
 
@@ -29,12 +41,20 @@ class PodObject:
     owner: str
     gang: Gang
     meant_for: str
+    stuck: bool = False
+    """Something keeps it from starting on its node."""
 
 
 def count(used: dict[str, int], requests: Iterable[tuple[str, int]]) -> None:
     """Add requests to what is taken on a node."""
     for resource, amount in requests:
         used[resource] = used.get(resource, 0) + amount
+
+
+def _nodes(record: Record) -> set[str]:
+    """Nodes that concern a job."""
+    held = record.holds.nodes if record.holds is not None else ()
+    return {*held, *(name for attempt in record.attempts[-1:] for name in attempt.nodes)}
 
 
 class Surroundings:
@@ -49,10 +69,11 @@ class Surroundings:
         self.wire: list[tuple[JobKey, str, PodObject]] = []
         self.touched: set[JobKey] | None = None
         self._serial = 0
+        self._dying = ""
 
     # Users
 
-    def submit(self, gang: Gang, *, priority: int, backoff_limit: int, ttl: int | None) -> None:
+    def submit(self, gang: Gang, *, priority: int, backoff_limit: int, ttl: int | None, deadline: int | None) -> None:
         """A new job."""
         self._serial += 1
         key = JobKey("team", f"job{self._serial}")
@@ -65,6 +86,7 @@ class Surroundings:
             priority=priority,
             backoff_limit=backoff_limit,
             ttl=ttl,
+            start_deadline=deadline,
         )
         self.jobs[key] = JobObject(spec)
         self._touch(spec.uid)
@@ -135,6 +157,15 @@ class Surroundings:
         if running:
             self._progress(sorted(running)[which % len(running)], Phase.FAILED)
 
+    def fail_of_dying_node(self, which: int) -> None:
+        """A survivor of a dying node fails; the node itself is lost from sight the next time that time goes by."""
+        running = sorted(k.pod.name for k in self.pods.values() if k.pod.phase is Phase.RUNNING and not k.pod.deleting)
+        if running:
+            known = self.pods[running[which % len(running)]]
+            gang = (known.owner, known.pod.attempt)
+            self._dying = max(k.pod.node for k in self.pods.values() if (k.owner, k.pod.attempt) == gang)
+            self._progress(known.pod.name, Phase.FAILED)
+
     def vanish(self, which: int) -> None:
         """A pod is gone from one moment to the next."""
         if self.pods:
@@ -144,9 +175,11 @@ class Surroundings:
     def _progress(self, name: str, end: Phase | None) -> bool:
         """One step of one pod, running ones to their `end`; False if it has none to take."""
         known = self.pods[name]
+        if self._without_contact(known.pod.node):
+            return False
         if known.pod.deleting:
             self._touch(self.pods.pop(name).owner)
-        elif known.pod.phase is Phase.PENDING and self._has_room(known):
+        elif known.pod.phase is Phase.PENDING and not known.stuck and self._has_room(known):
             self._set_pod(known, phase=Phase.RUNNING, ready=True, node=known.meant_for)
         elif known.pod.phase is Phase.RUNNING and end is Phase.SUCCEEDED:
             self._set_pod(known, phase=Phase.SUCCEEDED, ready=False)
@@ -162,13 +195,18 @@ class Surroundings:
     def _has_room(self, known: PodObject) -> bool:
         """Whether kube-scheduler would bind a pod: it knows nothing of placements, only of pods on nodes."""
         node = self.nodes.get(known.meant_for)
-        if node is None or node.cordoned:
+        if node is None or node.cordoned or not node.ready:
             return False
         others = [p for p in self.pods.values() if p.pod.node == node.name and not p.pod.ended and p is not known]
         used: dict[str, int] = {}
         for other in [*others, known]:
             count(used, other.gang.demand(self.fleet.resource).requests)
         return all(amount <= node.allocatable.get(resource, 0) for resource, amount in used.items())
+
+    def _without_contact(self, name: str) -> bool:
+        """Whether a node's kubelet is out of reach: its pods stand still, also those that are being deleted."""
+        node = self.nodes.get(name)
+        return node is not None and node.unready_since is not None
 
     def _set_pod(self, known: PodObject, **facts: object) -> None:
         known.pod = replace(known.pod, **facts)  # type: ignore[arg-type]
@@ -177,6 +215,9 @@ class Surroundings:
     def wait(self, seconds: int) -> None:
         """Time goes by."""
         self.now += seconds
+        if self._dying in self.nodes:
+            self.sicken(sorted(self.nodes).index(self._dying))
+        self._dying = ""
 
     # Nodes
 
@@ -191,13 +232,62 @@ class Surroundings:
         if self.nodes:
             name = sorted(self.nodes)[which % len(self.nodes)]
             del self.nodes[name]
+            self._touch_sitting_on(name)
             for known in self.pods.values():
                 if known.pod.node == name and not known.pod.ended:
                     self._set_pod(known, deleting=True, disrupted=True)
 
+    def sicken(self, which: int) -> None:
+        """A node is lost from sight."""
+        if self.nodes:
+            name = sorted(self.nodes)[which % len(self.nodes)]
+            if self.nodes[name].unready_since is None:
+                self.nodes[name] = replace(self.nodes[name], ready=False, unready_since=self.now)
+                self._touch_sitting_on(name)
+
+    def recover(self, which: int) -> None:
+        """It is in sight again."""
+        if self.nodes:
+            name = sorted(self.nodes)[which % len(self.nodes)]
+            self.nodes[name] = replace(self.nodes[name], ready=True, unready_since=None)
+            self._touch_sitting_on(name)
+
+    def put_out_of_service(self, which: int) -> None:
+        """Somebody vouches that a node is down: its pods are taken away."""
+        if self.nodes:
+            name = sorted(self.nodes)[which % len(self.nodes)]
+            self.nodes[name] = replace(self.nodes[name], taints=(Taint(OUT_OF_SERVICE, "", "NoExecute"),))
+            self._touch_sitting_on(name)
+
+    def stick(self, which: int) -> None:
+        """A pod that has not started will not."""
+        names = [name for name in sorted(self.pods) if self.pods[name].pod.phase is Phase.PENDING]
+        if names:
+            self.pods[names[which % len(names)]].stuck = True
+
     def restore_nodes(self) -> None:
-        """All nodes are there as at the beginning."""
-        self.nodes = {node.name: node for node in self.fleet.nodes}
+        """All nodes are there as at the beginning, and nothing keeps a pod from starting."""
+        for node in self.fleet.nodes:
+            self.nodes[node.name] = node
+            self._touch_sitting_on(node.name)
+        for known in self.pods.values():
+            known.stuck = False
+
+    def troubles(self, record: Record) -> tuple[NodeTrouble, ...]:
+        """What is wrong with the nodes of a job: of its placement, and of its last attempt if it was charged."""
+        found = [NodeTrouble(name, Trouble.GONE) for name in _nodes(record) if name not in self.nodes]
+        for name in _nodes(record):
+            node = self.nodes.get(name)
+            if node is not None and node.taints:
+                found.append(NodeTrouble(name, Trouble.OUT_OF_SERVICE))
+            elif node is not None and node.unready_since is not None:
+                found.append(NodeTrouble(name, Trouble.NOT_READY, node.unready_since))
+        return tuple(sorted(found, key=lambda trouble: trouble.node))
+
+    def _touch_sitting_on(self, name: str) -> None:
+        for job in self.jobs.values():
+            if name in _nodes(job.record):
+                self._touch(job.spec.uid)
 
     # The API server
 

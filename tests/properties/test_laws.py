@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.properties import backfilling, counting, cycling, explaining, placing, streaming
+from tests.properties import backfilling, counting, cycling, explaining, placing, repairing, streaming
 from tests.properties.law import ROOMS, Room
 
-MODULES = (backfilling, counting, cycling, explaining, placing, streaming)
+MODULES = (backfilling, counting, cycling, explaining, placing, repairing, streaming)
 
 
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS.keys())

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from berth.api.job_status import JobStatus
 from berth.cluster import records
 from berth.core import explain
+from berth.core.faults import KEPT_REFUSALS, MOST_REFUSED
 from berth.core.model import (
     Attempt,
     Cause,
@@ -22,6 +24,7 @@ from berth.core.model import (
     Outcome,
     Placement,
     Record,
+    Refusal,
     widest_first,
 )
 from berth.core.plan import Pending, Reason, Report
@@ -60,6 +63,13 @@ ATTEMPTS = st.builds(
     ended=TIMES,
     cause=st.sampled_from(Cause).map(str),
     first_failure=st.none() | FAILURES,
+    nodes=st.lists(HOSTS, max_size=20, unique=True).map(sorted).map(tuple),
+)
+REFUSALS = st.builds(
+    Refusal,
+    nodes=st.lists(HOSTS, min_size=1, max_size=20).map(frozenset),
+    until=TIMES,
+    generation=st.integers(1, 2**40),
 )
 OUTCOMES = st.builds(Outcome, succeeded=st.booleans(), at=TIMES, message=TEXTS) | st.builds(
     Outcome, succeeded=st.just(False), at=TIMES, message=TEXTS, out_of_time=st.just(True)
@@ -81,6 +91,7 @@ def record_pairs(draw: st.DrawFn) -> tuple[Record, Report]:
         started_at=draw(st.none() | TIMES),
         outcome=draw(st.none() | OUTCOMES),
         attempts=tuple(draw(st.lists(ATTEMPTS, max_size=5))),
+        refusals=tuple(draw(st.lists(REFUSALS, max_size=8))),
     )
     return record, _report(record)
 
@@ -142,18 +153,30 @@ def _by_hash(draw: random.Random, _: int) -> str:
 
 @pytest.mark.parametrize("name", [_consecutive, _numbered, _by_address, _by_hash])
 def test_the_status_of_5000_replicas_stays_under_64_kib(name: Callable[[random.Random, int], str]) -> None:
-    """In order or scattered over the cluster, with five failed attempts whose last words are long."""
+    """In order or scattered over the cluster, with five failed attempts whose last words are long, and as many nodes
+    that refused the job as may be kept."""
     draw = random.Random(7)
     nodes = tuple(name(draw, rank) for rank in range(5000))
     words = "x" * 600
     attempts = tuple(
         Attempt(n, 0, 10**9, Cause.OWN_FAILURE, FirstFailure(4999, nodes[0], 137, words)) for n in range(1, 6)
     )
+    refused = draw.sample(nodes, KEPT_REFUSALS * MOST_REFUSED)
+    refusals = tuple(
+        Refusal(frozenset(refused[at : at + MOST_REFUSED]), 10**9, 1) for at in range(0, len(refused), MOST_REFUSED)
+    )
     spans = widest_first({"spine": 12, "leaf": 500, "node": len(set(nodes))})
     placement = Placement("h800", "h800", "h800", spans, nodes, 1, 10**9, pods_created=True)
     ending = Ending(Cause.OWN_FAILURE, 10**9, "y" * 1024, FirstFailure(4999, nodes[0], 137, words))
     record = Record(attempt=6, placement=placement, ending=ending, failures=5, started_at=10**9, attempts=attempts)
+    record = replace(record, refusals=refusals)
     report = explain.stopping(record, 5000)
     status = records.write(record, report, generation=1, priority=0, before=None, now=10**9)
     assert len(json.dumps(status.wire())) < 64 * 1024
     assert record == records.read(through_the_wire(record, report))
+    waiting = replace(record, placement=None, ending=None)
+    waiting = replace(waiting, attempts=(*attempts[:-1], replace(attempts[-1], nodes=tuple(sorted(set(nodes))))))
+    report = explain.backing_off(_job(waiting), "2026-11-22T03:00:00Z")
+    status = records.write(waiting, report, generation=1, priority=0, before=None, now=10**9)
+    assert len(json.dumps(status.wire())) < 64 * 1024
+    assert waiting == records.read(through_the_wire(waiting, report))

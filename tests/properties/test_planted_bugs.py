@@ -6,6 +6,7 @@ import pytest
 
 from tests.properties import bugs_of_cycles as cycles
 from tests.properties import bugs_of_places as places
+from tests.properties import bugs_of_repairs as repairs
 from tests.properties.law import ROOMS, Room
 from tests.properties.test_laws import MODULES
 
@@ -86,6 +87,16 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "the nearest smaller gang is the largest that could start": [cycles.proposes_nothing],
         "a preferred level is proposed where it helps": [cycles.proposes_nothing],
     },
+    "a repair": {
+        "survivors keep their nodes": [repairs.places_the_gang_anew],
+        "nothing is given twice or on a bad node": [repairs.keeps_bad_nodes, repairs.forgets_what_others_took],
+        "where the gang is and where it was is taken": [repairs.forgets_what_it_took, repairs.frees_what_it_leaves],
+        "a required level is kept in repair": [repairs.ignores_the_level_in_repair],
+        "the domain around the survivors is the narrowest with room": [repairs.takes_the_widest_domain],
+        "a gang is repaired wherever it can be": [repairs.gives_up_at_once],
+        "a repair says where the gang is": [repairs.tells_of_one_replica],
+        "a repair that is tried changes nothing": [repairs.plans_on_the_pool],
+    },
     "a stream": {
         "no slot is given twice": [cycles.forgets_what_it_gave],
         "every gang is whole or absent": [cycles.admits_half_gangs],
@@ -95,7 +106,9 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "only failures of its own are charged to a job": [
             cycles.blames_jobs_for_disruptions,
             cycles.blames_jobs_for_deletions,
+            cycles.judges_at_once,
         ],
+        "a failure beside a dying node is not charged": [cycles.takes_no_charge_back, cycles.judges_at_once],
         "a gang whose replicas have all succeeded has succeeded": [cycles.stops_what_has_succeeded],
         "time is only waited for while it is to come": [cycles.wakes_for_what_is_past],
         "a queue of finite jobs drains": [cycles.passes_over_who_waits, cycles.never_wakes],

@@ -6,6 +6,7 @@ and created, in any order; a crash may come between any two writes, and a create
 after it. What breaks a rule is kept in `faults`, by law.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +21,10 @@ from tests.properties.fleets import Fleet
 from tests.properties.surroundings import JobObject, PodObject, Surroundings, count
 
 Cycle = Callable[[Snapshot, int], Plan]
+
+CHARGED = 90
+"""Seconds after which a charge is final."""
+Requests = tuple[tuple[str, int], ...]
 
 ROUNDS = 400
 """Rounds after which a queue that has not drained never will: an attempt takes about eight."""
@@ -52,15 +57,17 @@ class World(Surroundings):
     def decide(self) -> Plan:
         """One cycle; its decisions begin to be carried out."""
         touched = None if self.touched is None else frozenset(self.touched)
-        used = self._used()
-        plan = self.cycle(Snapshot(self._views(), {self.fleet.name: self._pool(used)}, touched=touched), self.now)
+        plan = self.cycle(
+            Snapshot(self._views(), {self.fleet.name: self._pool(self._used())}, touched=touched), self.now
+        )
         self.touched = set()
         if plan.wake_at is not None and plan.wake_at <= self.now:
             self._fault("waking", f"wake at {plan.wake_at}, now is {self.now}")
         self._judge_successes(plan)
+        self._judge_failures(plan)
         for decision in plan.decisions:
             if decision.verb is Verb.ADMIT:
-                self._judge_admission(decision, used)
+                self._judge_admission(decision, self._used(without=decision.key))
             job = self.jobs[decision.key]
             if decision.verb is Verb.REPORT and decision.record == job.record:
                 self.told[decision.key] = decision.report
@@ -189,9 +196,9 @@ class World(Surroundings):
     def check(self) -> None:
         """What must hold after every step."""
         given: dict[str, dict[str, int]] = {node.name: {} for node in self.fleet.nodes}
-        for gang, nodes in self._placements().values():
-            for name in nodes:
-                count(given[name], gang.demand(self.fleet.resource).requests)
+        for taken in self._claims().values():
+            for name, requests in taken.items():
+                count(given[name], requests)
         for node in self.fleet.nodes:
             for resource, amount in given[node.name].items():
                 if amount > node.allocatable.get(resource, 0):
@@ -239,6 +246,18 @@ class World(Surroundings):
                 if outcome is None or not outcome.succeeded:
                     self._fault("success", f"{key}: all replicas have succeeded, and it has not")
 
+    def _judge_failures(self, plan: Plan) -> None:
+        """No job may fail for good for a failure beside which one of its nodes was lost from sight."""
+        for decision in plan.decisions:
+            outcome = decision.record.outcome
+            if outcome is None or outcome.succeeded or decision.verb is not Verb.FINISH:
+                continue
+            last = decision.record.attempts[-1]
+            ill = [self.nodes[name] for name in last.nodes if name in self.nodes]
+            lost = [n.name for n in ill if n.unready_since is not None and n.unready_since <= last.ended + CHARGED]
+            if lost or self.now < last.ended + CHARGED:
+                self._fault("charging", f"{decision.key} fails for good at {self.now} after {last}, lost {lost}")
+
     def _fault(self, law: str, text: str) -> None:
         self.faults.append((law, text))
 
@@ -255,13 +274,24 @@ class World(Surroundings):
                 found[job.spec.uid, job.record.attempt] = (job.spec.gang, job.record.holds.nodes)
         return found
 
-    def _used(self) -> dict[str, dict[str, int]]:
+    def _claims(self) -> dict[JobKey, dict[str, Requests]]:
+        """What each job's placements take, by node; of two of one job, each node's larger part."""
+        keys = {job.spec.uid: key for key, job in self.jobs.items()}
+        found: dict[JobKey, dict[str, Requests]] = {}
+        for (uid, _), (gang, nodes) in self._placements().items():
+            claims = found.setdefault(keys[uid], {})
+            for name, times in Counter(nodes).items():
+                here = {resource: n * times for resource, n in gang.demand(self.fleet.resource).requests}
+                claims[name] = tuple((Counter(dict(claims.get(name, ()))) | Counter(here)).items())
+        return found
+
+    def _used(self, without: JobKey | None = None) -> dict[str, dict[str, int]]:
         """What is taken on each node: by placements, and by pods that none of them covers."""
         used: dict[str, dict[str, int]] = {node.name: {} for node in self.fleet.nodes}
         placements = self._placements()
-        for gang, nodes in placements.values():
-            for name in nodes:
-                count(used[name], gang.demand(self.fleet.resource).requests)
+        for key, claims in self._claims().items():
+            for name, requests in claims.items() if key != without else ():
+                count(used[name], requests)
         for known in self.pods.values():
             if known.pod.node and not known.pod.ended and (known.owner, known.pod.attempt) not in placements:
                 count(used[known.pod.node], known.gang.demand(self.fleet.resource).requests)
@@ -273,12 +303,16 @@ class World(Surroundings):
 
     def _views(self) -> tuple[Job, ...]:
         views = []
+        claims = self._claims()
         for key, job in self.jobs.items():
             flight = self.flights.get(key)
+            record = flight.decision.record if flight else job.record
             views.append(
                 replace(
                     job.spec,
-                    record=flight.decision.record if flight else job.record,
+                    record=record,
+                    troubles=self.troubles(record),
+                    claims=claims.get(key, {}),
                     pods=tuple(known.pod for known in self._pods_of(job)),
                     busy=flight is not None,
                     refused=job.refused,

@@ -18,6 +18,7 @@ KEY = JobKey("team", "train")
 UID = "train-uid"
 PODS = ["create pods team/train-1-0", "create pods team/train-1-1"]
 STATUS = "apply trainingjobs/status team/train"
+BUDGET = "create poddisruptionbudgets team/train-1"
 SERVICE = "create services team/train-1"
 
 

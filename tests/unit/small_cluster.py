@@ -132,6 +132,8 @@ class SmallCluster(ApiClient):
             case "GET":
                 items = [obj for key, obj in sorted(self.objects.items()) if key[0] == where[0]]
                 return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
+            case "PATCH" if where[0] == "pods":
+                return self._add_conditions(where, body)
             case "PATCH":
                 return self._apply_status(where, body)
             case "DELETE":
@@ -164,6 +166,14 @@ class SmallCluster(ApiClient):
         if there.get("status") == body["status"]:
             return there
         return self.put(where[0], {**there, "metadata": {**metadata}, "status": body["status"]})
+
+    def _add_conditions(self, where: Where, body: JsonObject) -> JsonObject:
+        there = self._there(where)
+        if body["metadata"]["uid"] != there["metadata"]["uid"]:
+            raise refusal(409, "Conflict", "the UID in the precondition does not match the UID in record")
+        status = there.get("status") or {}
+        conditions = {c["type"]: c for c in (*status.get("conditions", ()), *body["status"]["conditions"])}
+        return self.put(where[0], {**there, "status": {**status, "conditions": list(conditions.values())}})
 
     def _delete(self, where: Where, body: JsonObject) -> JsonObject:
         metadata = self._there(where)["metadata"]

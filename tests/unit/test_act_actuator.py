@@ -9,7 +9,7 @@ from berth.cluster import records
 from berth.core import explain
 from berth.core.model import Cause, Ending, Record
 from berth.core.plan import Decision, Event, Plan, Verb
-from tests.unit.acting import KEY, PODS, SERVICE, STATUS, UID, Ground
+from tests.unit.acting import BUDGET, KEY, PODS, SERVICE, STATUS, UID, Ground
 from tests.unit.wire_objects import own_pod, placed, pod_object, status_of
 
 pytestmark = pytest.mark.looptime
@@ -23,11 +23,17 @@ async def ground() -> AsyncIterator[Ground]:
 
 
 async def test_a_placement_is_on_record_before_its_first_pod(ground: Ground) -> None:
-    """Status, then the Service that the pods look each other up by, then the pods."""
+    """Status, then rank 0, then what belongs to it: what protects the pods and what they find each other by; the rest.
+
+    The last pod comes last: until it is there, everything before it is made sure of again.
+    """
     ground.submit()
     await ground.run()
-    assert ground.cluster.writes()[:2] == [STATUS, SERVICE]
-    assert sorted(ground.cluster.writes()[2:]) == PODS
+    assert ground.cluster.writes() == [STATUS, PODS[0], BUDGET, SERVICE, PODS[1]]
+    (first,) = [ground.cluster.objects["pods", "team", "train-1-0"]["metadata"]["uid"]]
+    for kind in ("services", "poddisruptionbudgets"):
+        (owner,) = ground.cluster.objects[kind, "team", "train-1"]["metadata"]["ownerReferences"]
+        assert owner == {"apiVersion": "v1", "kind": "Pod", "name": "train-1-0", "uid": first}
     assert (ground.status()["placement"]["nodes"], ground.status()["attempt"]) == ("n[1-2]", 1)
     tied = [str(ground.cluster.objects["pods", "team", f"train-1-{rank}"]["spec"]["affinity"]) for rank in (0, 1)]
     assert ["'n1'" in tied[0], "'n2'" in tied[1]] == [True, True]
@@ -53,10 +59,10 @@ async def test_a_job_of_one_replica_needs_no_service(ground: Ground) -> None:
     """Nobody has to find it."""
     ground.submit(replicas=1)
     await ground.run()
-    assert ground.cluster.writes() == [STATUS, "create pods team/train-1-0"]
+    assert ground.cluster.writes() == [STATUS, "create pods team/train-1-0", BUDGET]
 
 
-async def test_the_service_of_an_attempt_goes_with_it(ground: Ground) -> None:
+async def test_service_and_budget_of_an_attempt_go_with_it(ground: Ground) -> None:
     """Once its pods are gone and that is on record."""
     ground.submit()
     await ground.run()
@@ -64,19 +70,21 @@ async def test_the_service_of_an_attempt_goes_with_it(ground: Ground) -> None:
     record = ground.mirror.jobs[KEY].record
     ground.cluster.calls.clear()
     freed = Record(attempt=1)
-    decision = Decision(KEY, UID, Verb.CLOSE, freed, explain.suspended(), event=Event("Suspended", ending.message))
+    event = Event("Suspended", ending.message)
+    decision = Decision(KEY, UID, Verb.CLOSE, freed, explain.suspended(), event=event, closed=1)
     assert record.placement is not None
     ground.actuator.carry_out(Plan((decision,)))
     await ground.settle()
-    assert ground.cluster.writes() == [STATUS, "delete services team/train-1"]
-    assert ground.cluster.names("services") == []
+    gone = ["delete poddisruptionbudgets team/train-1", "delete services team/train-1"]
+    assert ground.cluster.writes() == [STATUS, *gone]
+    assert ground.cluster.names("services") == ground.cluster.names("poddisruptionbudgets") == []
 
 
 async def test_a_service_named_like_an_attempt_of_a_lone_replica_is_left_alone(ground: Ground) -> None:
     """A job of one replica has none, so `train-1` is somebody else's."""
     ground.cluster.put("services", {"metadata": {"name": "train-1", "namespace": "team"}, "spec": {}})
     ground.submit(replicas=1, status=status_of(placed("n1")))
-    decision = Decision(KEY, UID, Verb.CLOSE, Record(attempt=1), explain.suspended())
+    decision = Decision(KEY, UID, Verb.CLOSE, Record(attempt=1), explain.suspended(), closed=1)
     ground.actuator.carry_out(Plan((decision,)))
     await ground.settle()
     assert ground.cluster.names("services") == ["train-1"]

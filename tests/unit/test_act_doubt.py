@@ -196,7 +196,7 @@ async def test_a_pod_that_is_refused_ends_the_attempt_with_the_servers_words(gro
     ground.cluster.calls.clear()
     plan = await ground.run()
     assert [decision.verb for decision in plan.decisions] == [Verb.STOP]
-    assert ground.cluster.writes() == [STATUS, "delete pods team/train-1-0"]
+    assert ground.cluster.writes() == [STATUS, "patch pods/status team/train-1-0", "delete pods team/train-1-0"]
     assert ground.status()["ending"]["cause"] == "PodsRefused"
     assert "exceeded quota: team" in ground.status()["ending"]["message"]
 
@@ -253,15 +253,20 @@ async def test_a_pod_whose_labels_admission_took_away_is_not_believed_to_be_bert
 
 
 async def test_a_service_that_is_somebody_elses_refuses_the_attempt_and_outlives_it(ground: Ground) -> None:
-    """No pod is made that could not find its rank 0, and what is not ours is not deleted."""
+    """No gang is made that could not find its rank 0, and what is not ours is not deleted."""
     stranger = ground.cluster.put("services", {"metadata": {"name": "train-1", "namespace": "team"}, "spec": {}})
     ground.submit()
     await ground.run()
     text = "a Service train-1 is there already and is not this job's; delete it, or rename the job"
     assert text == ground.mirror.jobs[KEY].refused
+    assert ground.cluster.names("pods") == ["train-1-0"]
+    plans = [await ground.run(), await ground.run(), await ground.run()]
+    assert [d.verb for plan in plans for d in plan.decisions if d.verb is not Verb.REPORT] == [
+        Verb.STOP,
+        Verb.STOP,
+        Verb.CLOSE,
+    ]
     assert ground.cluster.names("pods") == []
-    plans = [await ground.run(), await ground.run()]
-    assert [d.verb for plan in plans for d in plan.decisions if d.verb is not Verb.REPORT] == [Verb.CLOSE]
     assert stranger is ground.cluster.objects["services", "team", "train-1"]
 
 

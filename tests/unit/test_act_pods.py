@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from berth.act.environment import Rank, merged, variables
-from berth.act.pods import Replicas, TemplateError, service
+from berth.act.pods import NOT_TO_EVICT, Replicas, TemplateError, service
 from berth.api.job import Runtime
 from tests.unit.wire_objects import GPU, Json, a_job, a_template
 
@@ -44,7 +44,7 @@ def test_labels_and_annotations_of_the_template_are_kept() -> None:
     pod = a_pod(template=template)
     assert pod["metadata"]["labels"]["team"] == "llm"
     assert pod["metadata"]["labels"]["berth.dev/job"] == "train"
-    assert pod["metadata"]["annotations"] == {"note": "x"}
+    assert pod["metadata"]["annotations"] == {"note": "x", NOT_TO_EVICT: "false"}
 
 
 def test_everything_else_of_the_template_stays_as_it_was_written() -> None:
@@ -102,9 +102,10 @@ def test_replicas_find_each_other_by_host_names_under_the_attempts_service() -> 
 
 def test_the_service_selects_one_attempt_and_shows_who_is_not_ready() -> None:
     """The rendezvous comes before readiness, and workers of an earlier attempt must not be found."""
-    found = service(a_job(), 2)
+    found = service(a_job(), 2, "uid-of-rank-0")
     assert found["metadata"]["name"] == "train-2"
-    assert found["metadata"]["ownerReferences"][0]["uid"] == "train-uid"
+    (owner,) = found["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Pod", "train-2-0", "uid-of-rank-0")
     spec = found["spec"]
     assert (spec["clusterIP"], spec["publishNotReadyAddresses"]) == ("None", True)
     assert spec["selector"] == {"berth.dev/job": "train", "berth.dev/job-uid": "train-uid", "berth.dev/attempt": "2"}
@@ -306,3 +307,16 @@ def test_shapes_that_are_left_empty_are_none() -> None:
     """`env:` with nothing behind it is how people clear a list."""
     pod = a_pod(template=a_template({**TRAINER, "env": None, "resources": {"requests": None}}, initContainers=None))
     assert env(pod)["BERTH_REPLICA"] == "0"
+
+
+def test_autoscalers_are_told_to_leave_replicas_alone_whatever_the_template_says() -> None:
+    """One that went would take the whole gang with it."""
+    template = {**a_template(), "metadata": {"annotations": {NOT_TO_EVICT: "true"}}}
+    assert a_pod(template=template)["metadata"]["annotations"] == {NOT_TO_EVICT: "false"}
+
+
+def test_replicas_get_the_priority_class_of_the_settings() -> None:
+    """None: the cluster's default."""
+    made = Replicas(a_job(), 1, GPU, priority_class="berth").pod(0, "n1")
+    assert made["spec"]["priorityClassName"] == "berth"
+    assert "priorityClassName" not in Replicas(a_job(), 1, GPU).pod(0, "n1")["spec"]

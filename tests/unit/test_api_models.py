@@ -11,9 +11,10 @@ from berth.api.folding import fold
 from berth.api.job import Binding, Policy, Runtime, TrainingJob
 from berth.api.job_status import JOB_REASONS, Cause, JobStatus, PendingReason, State
 from berth.api.pool import POOL_REASONS, AcceleratorPool, PoolStatus
+from berth.api.rules import duration_seconds
 from berth.api.wire import cut, rfc3339, seconds
 from berth.core import model, plan
-from berth.core.explain import FINISHED, PLACED, PODS_READY
+from berth.core.explain import FINISHED, PLACED, PODS_READY, span
 
 NOON = 1_795_348_985
 NOON_TEXT = "2026-11-22T12:03:05Z"
@@ -80,6 +81,12 @@ def test_a_job_read_and_written_again_is_the_same() -> None:
         ({"replicas": 5001}, "5001 must be from 1 to 5000"),
         ({"devicesPerReplica": 65}, "65 must be from 1 to 64"),
         ({"backoffLimit": -1}, "-1 must be from 0 to 100"),
+        ({"startDeadline": "15"}, "'15' must be a duration from 10s to 168h, such as 90s, 15m or 1h30m"),
+        ({"startDeadline": "1m30"}, "'1m30' must be a duration"),
+        ({"startDeadline": "30m1h"}, "'30m1h' must be a duration"),
+        ({"startDeadline": ""}, "'' must be a duration"),
+        ({"startDeadline": "9s"}, "'9s' must be a duration"),
+        ({"startDeadline": "169h"}, "'169h' must be a duration"),
         ({"pools": []}, "must name at least one AcceleratorPool"),
         ({"pools": ["H800"]}, "'H800' must be 1 to 63"),
         ({"pools": [f"p{n}" for n in range(17)]}, "must have at most 16 entries, not 17"),
@@ -95,6 +102,17 @@ def test_a_bad_job_is_refused_without_an_api_server(change: dict[str, object], s
     with pytest.raises(ValidationError) as caught:
         TrainingJob.model_validate(job(**change))
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10s", 10), ("90s", 90), ("15m", 900), ("1h30m", 5400), ("1h1m1s", 3661), ("2h5s", 7205), ("168h", 604_800)],
+)
+def test_a_duration_is_written_in_hours_minutes_and_seconds(text: str, seconds: int) -> None:
+    """In this order, each at most once."""
+    assert TrainingJob.model_validate(job(startDeadline=text)).spec.start_deadline == text
+    assert duration_seconds(text) == seconds
+    assert span(seconds) == text.replace("90s", "1m30s")
 
 
 @pytest.mark.parametrize("memory", ["80Gi", "80G", "1.5Ti", "64000000000", "96e9"])
@@ -127,7 +145,13 @@ def test_times_are_seconds_here_and_rfc3339_there() -> None:
 def test_a_status_is_written_without_what_is_absent() -> None:
     """Server-side apply takes away what is no longer said, so absent fields must not be sent as null."""
     status = JobStatus(state=State.PENDING, attempt=None, retry_after=NOON)
-    assert status.wire() == {"state": "Pending", "conditions": [], "retryAfter": NOON_TEXT, "attempts": []}
+    assert status.wire() == {
+        "state": "Pending",
+        "conditions": [],
+        "retryAfter": NOON_TEXT,
+        "attempts": [],
+        "refusals": [],
+    }
     assert JobStatus.model_validate(status.wire()) == status
 
 

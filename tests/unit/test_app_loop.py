@@ -12,7 +12,6 @@ from berth.app.settings import Settings
 from berth.cluster.jobs import Replica
 from berth.cluster.mirror import Mirror
 from berth.core.cycle import Snapshot
-from berth.core.future import DEFAULT, Backfill
 from berth.core.model import Mode
 from berth.core.plan import Verb
 from berth.kube.events import EventRecorder
@@ -185,7 +184,7 @@ PLACEMENT = {
     "spans": {"spine": 1, "leaf": 1, "node": 2},
     "nodes": "n[1-2]",
     "generation": 1,
-    "admittedAt": "1970-01-01T00:00:00Z",
+    "admittedAt": "1970-01-01T00:16:40Z",
 }
 
 
@@ -247,7 +246,7 @@ async def test_an_observer_writes_statuses_and_no_pod(ground: Ground) -> None:
 class Broken(Mirror):
     """Has a bug."""
 
-    def snapshot(self, mode: Mode, epoch: int = 0, _backfill: Backfill = DEFAULT) -> Snapshot:
+    def snapshot(self, mode: Mode, epoch: int = 0) -> Snapshot:
         raise AssertionError(f"no snapshot to {mode} in term {epoch}")
 
 

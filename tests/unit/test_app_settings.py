@@ -9,6 +9,7 @@ import yaml
 from pydantic.alias_generators import to_camel
 
 from berth.app.settings import Settings, SettingsError, load
+from berth.core.faults import Waits
 from berth.core.model import Mode
 
 NAMES = ", ".join(sorted(to_camel(name) for name in Settings.model_fields))
@@ -50,6 +51,12 @@ def test_every_setting_is_read_under_its_name_in_camel_case(tmp_path: Path) -> N
         "leaseName": "berth",
         "leaseSeconds": 20,
         "identity": "berth-0",
+        "nodeGraceSeconds": 1,
+        "chargeWindowSeconds": 2,
+        "unconfirmedPodSeconds": 3,
+        "unschedulableSeconds": 4,
+        "avoidSeconds": 5,
+        "podPriorityClass": "berth",
         "connections": 8,
     }
     assert {to_camel(name) for name in Settings.model_fields} == values.keys()
@@ -61,6 +68,14 @@ def test_what_the_command_line_says_wins(tmp_path: Path) -> None:
     """What it does not say does not."""
     found = load(written(tmp_path, mode="Observe", auditSeconds=60), mode=None, listen="127.0.0.1:1", audit_seconds=7)
     assert (found.mode, found.listen, found.audit_seconds) == (Mode.OBSERVE, "127.0.0.1:1", 7)
+
+
+def test_how_long_doubts_are_waited_out_is_set_here(tmp_path: Path) -> None:
+    """In seconds, by default as the heart has it."""
+    assert load(None).waits() == Waits()
+    values = {"nodeGraceSeconds": 1, "chargeWindowSeconds": 2, "unconfirmedPodSeconds": 3}
+    found = load(written(tmp_path, **values, unschedulableSeconds=4, avoidSeconds=5)).waits()
+    assert found == Waits(node_grace=1, charge_window=2, unconfirmed=3, unschedulable=4, avoid=5)
 
 
 ADDRESS = "must be an address and a port of at most 65535, such as 0.0.0.0:8080"
@@ -98,6 +113,17 @@ WRONG = [
     ("leaseSeconds", 0.5, "Input should be greater than or equal to 1"),
     ("leaseSeconds", 301, "Input should be less than or equal to 300"),
     ("identity", 7, "Input should be a valid string"),
+    ("nodeGraceSeconds", -1, "Input should be greater than or equal to 0"),
+    ("nodeGraceSeconds", 3601, "Input should be less than or equal to 3600"),
+    ("chargeWindowSeconds", "90s", "Input should be a valid integer"),
+    ("chargeWindowSeconds", 3601, "Input should be less than or equal to 3600"),
+    ("unconfirmedPodSeconds", -1, "Input should be greater than or equal to 0"),
+    ("unconfirmedPodSeconds", 86401, "Input should be less than or equal to 86400"),
+    ("unschedulableSeconds", 0, "Input should be greater than or equal to 1"),
+    ("unschedulableSeconds", 3601, "Input should be less than or equal to 3600"),
+    ("avoidSeconds", 0, "Input should be greater than or equal to 1"),
+    ("avoidSeconds", 3601, "Input should be less than or equal to 3600"),
+    ("podPriorityClass", "Berth", "'Berth' must be a name from kubectl get priorityclass"),
     ("connections", 0, "Input should be greater than or equal to 1"),
     ("connections", 1001, "Input should be less than or equal to 1000"),
     ("connections", 1.5, "Input should be a valid integer"),

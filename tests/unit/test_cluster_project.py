@@ -206,3 +206,75 @@ def test_a_priority_class_is_its_value_and_whether_it_is_the_default() -> None:
     """Values may be negative."""
     assert project.priority_class({"value": -5}) == (-5, False)
     assert project.priority_class({"value": 10, "globalDefault": True}) == (10, True)
+
+
+def waiting(**container: Any) -> dict[str, Any]:
+    """Status of a container that waits."""
+    return {"name": "trainer", "state": {"waiting": container}}
+
+
+UNSCHEDULABLE = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/9 nodes are available: 9 node(s) didn't have free ports.",
+    "lastTransitionTime": "2026-11-22T03:00:00Z",
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        pytest.param({"conditions": [UNSCHEDULABLE]}, f"Unschedulable: {UNSCHEDULABLE['message']}", id="unschedulable"),
+        pytest.param({}, "", id="nobody has said anything"),
+        pytest.param({"node": "n1"}, "no kubelet has reported", id="bound, and that is all"),
+        pytest.param(
+            {"node": "n1", "containerStatuses": [waiting(reason="ImagePullBackOff", message="Back-off")]},
+            "container trainer: ImagePullBackOff: Back-off",
+            id="no image",
+        ),
+        pytest.param(
+            {
+                "node": "n1",
+                "initContainerStatuses": [{**waiting(reason="PodInitializing"), "name": "setup"}],
+                "containerStatuses": [waiting(reason="CreateContainerError", message="exec format error")],
+            },
+            "container trainer: CreateContainerError: exec format error",
+            id="trouble before what is usual",
+        ),
+        pytest.param(
+            {"node": "n1", "containerStatuses": [waiting(reason="ContainerCreating")]},
+            "container trainer: ContainerCreating",
+            id="on its way",
+        ),
+        pytest.param(
+            {"node": "n1", "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}, "", id="ready"
+        ),
+        pytest.param(
+            {"node": "n1", "phase": "Failed", "containerStatuses": [waiting(reason="Error")]}, "", id="has ended"
+        ),
+        pytest.param(
+            {"node": "n1", "containerStatuses": [waiting(reason="E", message="x" * 999)]},
+            f"container trainer: E: {'x' * 999}"[:300],
+            id="cut",
+        ),
+    ],
+)
+def test_a_pod_that_is_not_ready_says_what_it_waits_for(facts: dict[str, Any], text: str) -> None:
+    """The scheduler's words, or the kubelet's, in a bounded sentence."""
+    assert own_pod(**facts).pod.waiting == text
+
+
+def test_since_when_a_pod_is_unschedulable_is_told_by_its_condition() -> None:
+    """Gated or scheduled ones are not."""
+    assert own_pod(conditions=[UNSCHEDULABLE]).pod.unschedulable_since == 1_795_316_400
+    for other in ({"reason": "SchedulingGated"}, {"status": "True"}):
+        assert own_pod(conditions=[{**UNSCHEDULABLE, **other}]).pod.unschedulable_since is None
+
+
+def test_last_words_are_the_termination_message_of_the_container() -> None:
+    """Which by FallbackToLogsOnError is the end of its log where it wrote none; 600 characters of it are kept."""
+    terminated = {"exitCode": 137, "reason": "OOMKilled", "message": "a" * 900 + "the end", "finishedAt": None}
+    pod = own_pod(phase="Failed", containerStatuses=[{"name": "trainer", "state": {"terminated": terminated}}]).pod
+    assert (pod.exit_code, len(pod.message)) == (137, 600)
+    assert pod.message.endswith("the end")

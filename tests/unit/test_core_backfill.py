@@ -147,10 +147,31 @@ def test_when_a_gang_is_expected_to_end(job: JobBuilder, now: int, end: int) -> 
     assert expected_end(job.built, placement, now, ASSUMED) == end
 
 
+def test_a_gang_that_goes_on_elsewhere_counts_where_it_is_and_gives_back_what_it_left() -> None:
+    """One of its two nodes was lost; the time that it has held devices already is gone."""
+    job = running(left=100).recorded(held=40).but(claims={"n2": ((GPU, 8),), "n3": ((GPU, 8),)}).built
+    placement = job.record.placement
+    assert placement is not None
+    moved = replace(placement, nodes=("n2", "n1"), admitted_at=NOW)
+    after = replace(job.record, attempt=2, placement=moved, held=540)
+    found = stays([job], by_name(drawn(FOUR)), NOW, ASSUMED, {job.key: after})
+    assert [(stay.end, [position for position, _ in stay.takes]) for stay in found] == [
+        (NOW + 1, [3]),
+        (NOW + 60, [1, 2]),
+    ]
+
+
+def test_what_a_gang_gives_back_is_what_counts_as_taken_for_it() -> None:
+    """Its template may have been edited since: then it asks for something else now."""
+    job = running().but(claims={"n2": ((GPU, 8), ("cpu", 5)), "n3": ((GPU, 8), ("cpu", 7))}).built
+    (stay,) = stays([job], by_name(drawn(FOUR)), NOW, ASSUMED, {})
+    assert stay.takes == ((2, {GPU: 8, "cpu": 5}), (3, {GPU: 8, "cpu": 7}))
+
+
 def _future(*jobs: JobBuilder, picture: str = FOUR) -> Future:
     pools = by_name(drawn(picture))
     built: list[Job] = [job.built for job in jobs]
-    return Future(pools, stays(built, pools, NOW, ASSUMED, set()), NOW)
+    return Future(pools, stays(built, pools, NOW, ASSUMED, {}), NOW)
 
 
 def _reserve(future: Future, replicas: int, seconds: int, name: str = "x") -> Reservation:
@@ -192,7 +213,7 @@ def test_far_ahead_a_place_is_sought_beside_all_that_are_kept() -> None:
 def test_asking_changes_nothing() -> None:
     """The pools that the future was made of stay as they are, and the same question has the same answer."""
     pools = by_name(drawn(FOUR))
-    future = Future(pools, stays([running().built], pools, NOW, ASSUMED, set()), NOW)
+    future = Future(pools, stays([running().built], pools, NOW, ASSUMED, {}), NOW)
     first = future.earliest(running().built.key, a_gang(4), 10)
     again = future.earliest(running().built.key, a_gang(4), 10)
     assert first is not None

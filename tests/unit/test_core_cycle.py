@@ -117,7 +117,7 @@ def test_an_observer_does_not_stop_create_or_remove() -> None:
         _wants("placed", 2).placed(),
         _wants("old", 2).placed().ended(succeeded=True, at=0).but(ttl=1),
     ]
-    assert set(_verbs(_plan(*jobs)).values()) == {Verb.CLOSE, Verb.CREATE, Verb.REMOVE}
+    assert set(_verbs(_plan(*jobs)).values()) == {Verb.ADMIT, Verb.CREATE, Verb.REMOVE}
     plan = _plan(*jobs, mode=Mode.OBSERVE)
     assert set(_verbs(plan).values()) == {Verb.REPORT}
     assert {d.key: d.record for d in plan.decisions} == {job.built.key: job.built.record for job in jobs}

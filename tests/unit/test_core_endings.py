@@ -104,7 +104,9 @@ def test_the_first_failure_is_kept() -> None:
     late = a_pod(1, Phase.FAILED, exit_code=134, finished_at=995, message="NCCL timeout")
     record = _next(UP.with_pods(late, FAILED)).record
     assert record.attempts[-1].first_failure == FirstFailure(0, "n0", 1, "CUDA error")
-    assert record.attempts == (Attempt(1, 900, NOW, Cause.OWN_FAILURE, FirstFailure(0, "n0", 1, "CUDA error")),)
+    assert record.attempts == (
+        Attempt(1, 900, NOW, Cause.OWN_FAILURE, FirstFailure(0, "n0", 1, "CUDA error"), ("n0", "n1")),
+    )
 
 
 def test_only_the_last_five_attempts_are_kept() -> None:

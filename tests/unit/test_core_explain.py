@@ -1,12 +1,14 @@
 """What is told about a job in each of its states: the exact words."""
 
+from dataclasses import replace
+
 import pytest
 
 from berth.core import explain
 from berth.core.admission import find
 from berth.core.explain import count, spread
 from berth.core.lifecycle import advance
-from berth.core.model import Attempt, Cause, Phase, Placement
+from berth.core.model import Attempt, Cause, FirstFailure, Phase, Placement
 from berth.core.plan import Reason, Report, State
 from tests.builders import LEVELS, JobBuilder, a_gang, a_job, a_pod, by_name, drawn
 
@@ -229,9 +231,7 @@ ON_TWO = "Placed True Contiguous: 2 replicas on 2 nodes under spine-0/leaf-0 of 
             id="succeeded",
         ),
         pytest.param(
-            UP.recorded(failures=3).with_pods(
-                a_pod(0, Phase.FAILED, exit_code=1, message="CUDA error"), a_pod(1, Phase.SUCCEEDED)
-            ),
+            a_job().after(replace(OVER, ended=910, first_failure=FirstFailure(0, "n0", 1, "")), failures=4),
             [
                 "Failed",
                 "Placed False Finished: the devices are given back",

@@ -159,14 +159,34 @@ ROWS = [
         Step(Verb.CLOSE, State.REQUEUED, event="Requeued", reason=Reason.BACK_OFF),
     ),
     (
-        "it has failed too often",
+        "it has failed too often: the devices go back, and the verdict waits",
         UP.recorded(failures=3).with_pods(FAILED, DONE[1]),
-        Step(Verb.FINISH, State.FAILED, event="Failed"),
+        Step(Verb.CLOSE, State.REQUEUED, event="ChargePending", reason=Reason.CHARGE_PENDING),
     ),
     (
         "it may not fail at all",
         UP.but(backoff_limit=0).with_pods(FAILED, DONE[1]),
+        Step(Verb.CLOSE, State.REQUEUED, event="ChargePending", reason=Reason.CHARGE_PENDING),
+    ),
+    (
+        "the verdict waits",
+        JOB.after(replace(OVER, ended=NOW - 89), failures=4),
+        Step(Verb.REPORT, State.REQUEUED, reason=Reason.CHARGE_PENDING),
+    ),
+    (
+        "it has failed for good",
+        JOB.after(replace(OVER, ended=NOW - 90), failures=4),
         Step(Verb.FINISH, State.FAILED, event="Failed"),
+    ),
+    (
+        "suspended while the verdict waits is suspended",
+        JOB.after(replace(OVER, ended=NOW - 90), failures=4).but(suspended=True),
+        Step(Verb.REPORT, State.SUSPENDED),
+    ),
+    (
+        "allowed to fail once more while the verdict waits",
+        JOB.after(replace(OVER, ended=NOW - 89), failures=4).but(backoff_limit=4),
+        None,
     ),
     ("one was taken away", UP.with_pods(TAKEN, a_pod(1)), _stop("train-1-1")),
     ("one vanished", UP.with_pods(a_pod(1)), _stop("train-1-1")),

@@ -119,4 +119,4 @@ def test_a_job_whose_time_was_used_up_by_a_lost_attempt_is_not_started_again() -
 )
 def test_durations_are_written_as_go_does(seconds: int, text: str) -> None:
     """Without units that are zero."""
-    assert explain.duration(seconds) == text
+    assert explain.span(seconds) == text

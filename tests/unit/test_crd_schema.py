@@ -86,7 +86,13 @@ def test_a_job_has_the_documented_defaults() -> None:
     """The server fills them in, so that what is stored says what will happen."""
     spec = structural(JOB.model)["properties"]["spec"]["properties"]
     found = {name: node["default"] for name, node in spec.items() if "default" in node}
-    assert found == {"runtime": "None", "backoffLimit": 3, "suspend": False, "binding": "Scheduler"}
+    assert found == {
+        "runtime": "None",
+        "backoffLimit": 3,
+        "startDeadline": "15m",
+        "suspend": False,
+        "binding": "Scheduler",
+    }
     assert spec["topology"]["properties"]["policy"]["default"] == "Required"
 
 

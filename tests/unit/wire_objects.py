@@ -5,6 +5,7 @@ from typing import Any
 
 from berth.api import names
 from berth.api.job import TrainingJob
+from berth.api.wire import rfc3339
 from berth.cluster import project
 from berth.cluster.pools import PoolFacts, Requirement
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
@@ -60,7 +61,9 @@ def a_template(*containers: Json, **spec: Any) -> Json:
     return {"spec": {"containers": list(containers) or [{"name": "trainer", "image": "trainer:1"}], **spec}}
 
 
-def a_placement(*nodes: str, pool: str = "h800", generation: int = 1, at: int = 0, created: bool = False) -> Placement:
+def a_placement(
+    *nodes: str, pool: str = "h800", generation: int = 1, at: int = 1_000, created: bool = False
+) -> Placement:
     """A placement on these nodes in rank order."""
     spans = widest_first({"spine": 1, "leaf": 1, "node": len(set(nodes))})
     return Placement(pool, "s1/l1", "leaf", spans, nodes, generation, at, created)
@@ -85,7 +88,7 @@ def status_of(record: Record) -> Json:
             "spans": dict(placement.spans),
             "nodes": ",".join(placement.nodes),
             "generation": placement.generation,
-            "admittedAt": "1970-01-01T00:00:00Z",
+            "admittedAt": rfc3339(placement.admitted_at),
             "podsCreated": placement.pods_created,
         },
     }

@@ -12,7 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import ParamSpec, TypeVar
 
-from berth.act.pods import Replicas, TemplateError, service, service_name
+from berth.act.belongings import Belongings
+from berth.act.pods import Replicas, TemplateError, taken_by_scheduler
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told, begins_to_wait
 from berth.api.job import TrainingJob
@@ -25,7 +26,7 @@ from berth.core.plan import Decision, Plan, Verb
 from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
 from berth.kube.events import EventRecorder, Regarding
-from berth.kube.resources import PODS, SERVICES, TRAINING_JOBS
+from berth.kube.resources import PODS, TRAINING_JOBS
 from berth.kube.retries import retrying
 
 logger = logging.getLogger(__name__)
@@ -43,8 +44,8 @@ UNKNOWN_PAUSE = 1.0
 class Actuator:
     """Carries plans out.
 
-    `epoch` is the leader's term, which every pod carries. `clock` tells unix seconds, `monotonic` is for pauses and
-    rates.
+    `epoch` is the leader's term, which every pod carries. `priority_class`: PriorityClass of the pods; None: the
+    cluster's default. `clock` tells unix seconds, `monotonic` is for pauses and rates.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Actuator:
         recorder: EventRecorder,
         report_every: float = 10.0,
         epoch: int = 0,
+        priority_class: str | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,6 +64,8 @@ class Actuator:
         self._mirror = mirror
         self._recorder = recorder
         self._epoch = epoch
+        self._priority_class = priority_class
+        self._belongings = Belongings(client, self._retrying)
         self._clock = clock
         self._monotonic = monotonic
         self._told = Told(report_every)
@@ -189,11 +193,15 @@ class Actuator:
 
     async def _touch_pods(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
         if decision.delete:
-            await _all(self._delete_pod(entry, name, uid) for name, uid in decision.delete)
+            ending = decision.record.ending
+            doomed = decision.delete
+            if ending is not None and ending.cause.of_scheduler:
+                await _all(self._mark_disrupted(entry, name, uid, ending.message) for name, uid in doomed)
+            await _all(self._delete_pod(entry, name, uid) for name, uid in doomed)
         if decision.create:
             await self._create(entry, seen, decision.record, decision.create)
-        if decision.verb is Verb.CLOSE and seen.spec.replicas > 1:
-            await self._delete_service(entry, decision.record.attempt)
+        if decision.closed is not None:
+            await self._belongings.delete(entry, seen, decision.closed)
 
     async def _create(self, entry: JobEntry, seen: TrainingJob, record: Record, ranks: tuple[int, ...]) -> None:
         """Create pods of an attempt. What is refused ends the attempt, by the next cycle's decision."""
@@ -205,10 +213,16 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource, self._epoch)
-            if seen.spec.replicas > 1:
-                await self._create_service(entry, service(seen, record.attempt))
-            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in ranks)
+            replicas = Replicas(seen, record.attempt, pool.resource, self._epoch, self._priority_class)
+            # Rank 0 first: what else the attempt has belongs to that pod.
+            if ranks[0] == 0:
+                await self._create_pod(entry, replicas.pod(0, placement.nodes[0]))
+            anchor = entry.pods.get(project.pod_name(entry.key.name, record.attempt, 0))
+            if anchor is None:
+                return  # it has gone already: the next cycle sees to that
+            await self._belongings.create(entry, seen, record.attempt, anchor.pod.uid)
+            others = ranks[ranks[0] == 0 :]
+            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in others)
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
         except (Conflict, NotFound, Transient):
@@ -230,31 +244,35 @@ class Actuator:
         if own.job_uid == entry.uid:  # else a webhook took the label: no watch of Berth's pods would ever tell of it
             self._mirror.answer_own_pod((namespace, name), own)
 
-    async def _create_service(self, entry: JobEntry, body: JsonObject) -> None:
+    async def _mark_disrupted(self, entry: JobEntry, name: str, uid: str, why: str) -> None:
+        """Say in the pod's status, in the words of Kubernetes, that the scheduler takes it: for whoever watches pods.
+
+        The uid guards: another pod of that name is not marked.
+        """
+        body = taken_by_scheduler(uid, why, int(self._clock()))
         try:
-            await self._retrying(self._client.create, SERVICES, body, namespace=entry.key.namespace, metadata_only=True)
-        except AlreadyExists:
-            name = body["metadata"]["name"]
-            there = await self._retrying(self._client.get, SERVICES, name, namespace=entry.key.namespace)
-            if not _owned(there, entry):
-                text = f"a Service {name} is there already and is not this job's; delete it, or rename the job"
-                raise TemplateError(text) from None
+            await self._retrying(
+                self._client.patch,
+                PODS,
+                name,
+                body,
+                namespace=entry.key.namespace,
+                subresource="status",
+                kind="strategic",
+                metadata_only=True,
+            )
+        except (NotFound, Conflict):
+            return  # gone, or gone and made anew by somebody
+        except Transient:
+            raise
+        except ApiError as error:  # the mark is a courtesy: without it the pod has to go all the same
+            logger.warning("not marked", extra={"job": str(entry.key), "pod": name, "error": str(error)})
 
     async def _delete_pod(self, entry: JobEntry, name: str, uid: str) -> None:
         try:
             await self._retrying(self._client.delete, PODS, name, namespace=entry.key.namespace, uid=uid)
         except (NotFound, Conflict):  # gone, or gone and made anew by somebody: either way not ours to delete
             self._mirror.pod_is_gone((entry.key.namespace, name), uid)
-
-    async def _delete_service(self, entry: JobEntry, attempt: int) -> None:
-        name, namespace = service_name(entry.key.name, attempt), entry.key.namespace
-        try:
-            there = await self._retrying(self._client.get, SERVICES, name, namespace=namespace, metadata_only=True)
-            if _owned(there, entry):
-                uid = there["metadata"]["uid"]
-                await self._retrying(self._client.delete, SERVICES, name, namespace=namespace, uid=uid)
-        except (NotFound, Conflict):
-            return  # gone, or gone and made anew by somebody
 
     async def _remove(self, entry: JobEntry) -> None:
         logger.info("time to live is over", extra={"job": str(entry.key), "verb": Verb.REMOVE})
@@ -306,7 +324,7 @@ def regarding(job: TrainingJob) -> Regarding:
 
 
 def _owned(obj: JsonObject, entry: JobEntry) -> bool:
-    """Whether an object that was found under one of the job's names is the job's."""
+    """Whether a pod that was found under one of the job's names is the job's."""
     return any(owner.get("uid") == entry.uid for owner in obj["metadata"].get("ownerReferences") or ())
 
 

@@ -1,5 +1,6 @@
-"""What is created for an attempt: one pod for each replica, and the headless Service through which they find rank 0.
+"""What is created for an attempt: one pod for each replica, their headless Service and their disruption budget.
 
+The Service is how replicas find rank 0; the budget is there because a gang that loses one pod has lost them all.
 Names carry the attempt, so that nothing of an earlier attempt can be taken for something of this one; the Service
 selects by attempt for the same reason, and publishes addresses that are not ready, because the rendezvous comes before
 readiness. A job of one replica needs no Service.
@@ -11,7 +12,11 @@ from typing import Any
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
+from berth.api.wire import MESSAGE_LENGTH, cut, rfc3339
 from berth.cluster.project import pod_name
+
+NOT_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+"""Annotation by which autoscalers leave a pod, and with it its node, alone."""
 
 
 class TemplateError(ValueError):
@@ -19,7 +24,7 @@ class TemplateError(ValueError):
 
 
 def service_name(job: str, attempt: int) -> str:
-    """`<job>-<attempt>`: the subdomain of the replicas of one attempt."""
+    """`<job>-<attempt>`: the subdomain of the replicas of one attempt, and the name of their disruption budget."""
     return f"{job}-{attempt}"
 
 
@@ -32,15 +37,15 @@ def labels(job: TrainingJob, attempt: int) -> dict[str, str]:
     }
 
 
-def service(job: TrainingJob, attempt: int) -> dict[str, Any]:
-    """Headless Service of an attempt."""
+def service(job: TrainingJob, attempt: int, anchor: str) -> dict[str, Any]:
+    """Headless Service of an attempt; `anchor` is the uid of rank 0's pod, with which it goes."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {
             "name": service_name(job.metadata.name, attempt),
             "labels": labels(job, attempt),
-            "ownerReferences": [_owner(job)],
+            "ownerReferences": [_anchored(job, attempt, anchor)],
         },
         "spec": {
             "clusterIP": "None",
@@ -51,16 +56,56 @@ def service(job: TrainingJob, attempt: int) -> dict[str, Any]:
     }
 
 
+def budget(job: TrainingJob, attempt: int, anchor: str) -> dict[str, Any]:
+    """PodDisruptionBudget of an attempt: whoever asks before it disturbs a pod may not take any of them.
+
+    It goes with rank 0's pod, whose uid is `anchor`.
+    """
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": service_name(job.metadata.name, attempt),
+            "labels": labels(job, attempt),
+            "ownerReferences": [_anchored(job, attempt, anchor)],
+        },
+        "spec": {"minAvailable": job.spec.replicas, "selector": {"matchLabels": labels(job, attempt)}},
+    }
+
+
+def taken_by_scheduler(uid: str, why: str, at: int) -> dict[str, Any]:
+    """Patch of a pod's status that says, in the words of Kubernetes, that a scheduler takes the pod.
+
+    The uid guards: another pod of that name is not patched. `at` in unix seconds.
+    """
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": cut(f"Berth: {why}", MESSAGE_LENGTH),
+        "lastTransitionTime": rfc3339(at),
+    }
+    return {"metadata": {"uid": uid}, "status": {"conditions": [condition]}}
+
+
 class Replicas:
     """Makes the pods of one attempt; the template is copied and completed once.
 
     `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
-    `epoch` is the term of the leader that makes them.
+    `epoch` is the term of the leader that makes them. `priority_class`: their PriorityClass; None: the cluster's
+    default.
 
     Raises TemplateError if the template contradicts the job.
     """
 
-    def __init__(self, job: TrainingJob, attempt: int, resource: str | None, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        job: TrainingJob,
+        attempt: int,
+        resource: str | None,
+        epoch: int = 0,
+        priority_class: str | None = None,
+    ) -> None:
         self._job = job
         self._attempt = attempt
         self._epoch = epoch
@@ -69,6 +114,8 @@ class Replicas:
         self._spec: dict[str, Any] = template["spec"]
         _check_shape(self._spec)
         self._spec["restartPolicy"] = "Never"
+        if priority_class is not None:
+            self._spec["priorityClassName"] = priority_class
         for container in self._spec["containers"]:
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
         if resource is not None:
@@ -102,7 +149,7 @@ class Replicas:
                     names.LABEL_REPLICA: str(rank),
                     names.LABEL_EPOCH: str(self._epoch),
                 },
-                "annotations": self._metadata.get("annotations") or {},
+                "annotations": {**(self._metadata.get("annotations") or {}), NOT_TO_EVICT: "false"},
                 "ownerReferences": [_owner(job)],
             },
             "spec": spec,
@@ -123,6 +170,15 @@ class Replicas:
             devices=job.spec.devices_per_replica,
             coordinator=coordinator,
         )
+
+
+def _anchored(job: TrainingJob, attempt: int, anchor: str) -> dict[str, Any]:
+    """Owner of what an attempt needs besides its pods.
+
+    Rank 0's pod and not the job: so the garbage collector takes it away with the attempt, even if the operator died
+    between the end of the attempt and the deletion.
+    """
+    return {"apiVersion": "v1", "kind": "Pod", "name": pod_name(job.metadata.name, attempt, 0), "uid": anchor}
 
 
 def _owner(job: TrainingJob) -> dict[str, Any]:

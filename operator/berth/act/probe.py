@@ -28,14 +28,16 @@ logger = logging.getLogger(__name__)
 Find = Callable[[JobEntry], PoolFacts | None]
 
 
-async def try_replica(client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int = 0) -> Replica:
+async def try_replica(
+    client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int = 0, priority_class: str | None = None
+) -> Replica:
     """Try rank 0 of the job's next attempt. Raises Transient if the API server could not be asked."""
     generation = entry.generation
     resource = (pool.resource or None) if pool else None
     # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
     attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
     try:
-        pod = Replicas(entry.manifest, attempt, resource, epoch).pod(0, None)
+        pod = Replicas(entry.manifest, attempt, resource, epoch, priority_class).pod(0, None)
     except TemplateError as error:
         return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, str(error)))
     try:
@@ -78,6 +80,7 @@ class Prober:
         client: ApiClient,
         mirror: Mirror,
         pool: Find,
+        priority_class: str | None = None,
         again_seconds: float = 60.0,
         epoch: int = 0,
         pause_seconds: float = 2.0,
@@ -86,6 +89,7 @@ class Prober:
         self._client = client
         self._mirror = mirror
         self._pool = pool
+        self._priority_class = priority_class
         self._again = again_seconds
         self._epoch = epoch
         self._pause = pause_seconds
@@ -110,7 +114,7 @@ class Prober:
 
     async def _try(self, entry: JobEntry) -> None:
         try:
-            replica = await try_replica(self._client, entry, self._pool(entry), self._epoch)
+            replica = await try_replica(self._client, entry, self._pool(entry), self._epoch, self._priority_class)
         except Transient as error:
             logger.warning("replica not tried", extra={"job": str(entry.key), "error": str(error)})
             await asyncio.sleep(self._pause)

@@ -13,11 +13,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict
 
-from berth.api.durations import Duration
 from berth.api.job_status import JobStatus
 from berth.api.meta import ObjectMeta
 from berth.api.names import API_VERSION, JOB_KIND
-from berth.api.rules import Between, Bounds, LabelName, PriorityClassName, Rule, literal, quoted, rules
+from berth.api.rules import Between, Bounds, Duration, LabelName, PriorityClassName, Rule, literal, quoted, rules
 from berth.api.template import PodTemplate
 from berth.api.wire import Wire
 
@@ -87,7 +86,12 @@ class TrainingJobSpec(Wire):
     """Where in the network the gang has to sit. Absent: in the narrowest domain that has room now."""
     backoff_limit: Annotated[int, Between(0, 100, "restarts of the whole gang after failures of its own")] = 3
     """How often the gang is started again after a failure of its own before the job is Failed. Lost nodes and pods
-    that others delete never count."""
+    that others delete never count; nor does a failure if within 90 s a node of the gang turns out to be lost."""
+    start_deadline: Annotated[
+        str, Duration("10s", "168h", "the devices of a gang that does not come up are idle for so long")
+    ] = "15m"
+    """How long the replicas may take to be all ready after the gang was placed. Then it is stopped as a whole, the
+    reason is told, and for a while the job avoids the nodes whose replicas were not ready."""
     suspend: bool = False
     """`true`: the gang is stopped and gives its devices back, or is not started; the job keeps its place in order of
     submission. Suspend to change the shape of a job that is placed."""
@@ -98,7 +102,10 @@ class TrainingJobSpec(Wire):
         | None
     ) = None
     """Seconds from the job's end until it is deleted, with all that belongs to it. Absent: it is kept."""
-    max_duration: Annotated[int, Duration(1, "how long the gang may hold its devices, over all attempts")] | None = None
+    max_duration: (
+        Annotated[str, Duration("1s", "87600h", "the gang holds its devices for at most so long, over all attempts")]
+        | None
+    ) = None
     """How long the gang may hold its devices, over all attempts, such as `72h`; then it is stopped and the job is
     Failed. Nothing sets the count back, neither lost nodes nor a suspension. Smaller jobs pass larger ones that wait
     only where they end in time, so a job that says how long it takes starts earlier. Absent: no limit."""

@@ -1,8 +1,8 @@
 """TrainingJob's status: the facts that must outlive the operator, and what is told to people.
 
-Facts first: `attempt`, `placement`, `ending`, `failures`, `retryAfter`, `startedAt` and `attempts` are what a fresh
-operator goes on from. A placement is written before the first pod of its attempt, an ending before the first pod is
-deleted, so what stands here is always at least what has been done. All else is told anew at every write.
+Facts first: `attempt`, `placement`, `ending`, `failures`, `retryAfter`, `startedAt`, `attempts` and `refusals` are what
+a fresh operator goes on from. A placement is written before the first pod of its attempt, an ending before the first
+pod is deleted, so what stands here is always at least what has been done. All else is told anew at every write.
 
 Nodes are folded, lists are bounded: a job of 5,000 replicas stays under 64 KiB.
 """
@@ -18,6 +18,7 @@ from berth.api.wire import Count, Generation, HeldSeconds, Message, Report, Summ
 
 KEPT_ATTEMPTS = 5
 MOST_NEAREST = 5
+MOST_REFUSALS = 8
 
 
 class State(StrEnum):
@@ -36,8 +37,10 @@ class Cause(StrEnum):
     """Why an attempt ended before its gang had succeeded."""
 
     OWN_FAILURE = "OwnFailure"
+    NODE_FAILURE = "NodeFailure"
     PODS_LOST = "PodsLost"
     PODS_REFUSED = "PodsRefused"
+    START_DEADLINE = "StartDeadline"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
     TIME_LIMIT = "TimeLimit"
@@ -55,6 +58,7 @@ class PendingReason(StrEnum):
     """Why a job that wants devices has none."""
 
     BACK_OFF = "BackOff"
+    CHARGE_PENDING = "ChargePending"
     INSUFFICIENT_DEVICES = "InsufficientDevices"
     NO_POOL = "NoPool"
     OBSERVING = "Observing"
@@ -119,6 +123,9 @@ class Attempt(Report):
     """Why it ended."""
     first_failure: FirstFailure | None = None
     """The replica that failed first, if one did."""
+    nodes: str | None = None
+    """Nodes that it sat on, in order of name, folded. Kept of the last attempt if it failed by its own fault: should
+    one of them turn out to have been lost, the failure is not charged."""
 
 
 class Ending(Report):
@@ -157,6 +164,17 @@ class Placement(Report):
     still to be made."""
 
 
+class Refusal(Report):
+    """Nodes that the job avoids for a while, because its replicas did not come up there."""
+
+    nodes: str
+    """The nodes, in order of name, folded."""
+    until: Time
+    """When they may be used again."""
+    generation: Generation
+    """The job's generation whose replicas did not come up. After an edit the nodes are tried again."""
+
+
 class Pending(Report):
     """Why the job waits, and what would help."""
 
@@ -191,7 +209,7 @@ class JobStatus(Report):
     attempt: Count | None = None
     """Number of the current attempt, or of the last one, from 1. Absent until the job was placed once."""
     placement: Placement | None = None
-    """Where the gang sits, or sat when the job finished. Absent while it waits."""
+    """Where the gang sits, or sat when the job succeeded. Absent while it waits, and once it has failed for good."""
     ending: Ending | None = None
     """Why the current attempt is being stopped. Absent otherwise."""
     failures: Count | None = None
@@ -209,6 +227,8 @@ class JobStatus(Report):
     """Why the job waits. Absent while it does not."""
     attempts: Annotated[tuple[Attempt, ...], Bounds(KEPT_ATTEMPTS)] = ()
     """The last five attempts that did not succeed, oldest first."""
+    refusals: Annotated[tuple[Refusal, ...], Bounds(MOST_REFUSALS)] = ()
+    """Nodes that the job avoids because its replicas did not come up there. Other jobs may use them."""
 
     def wire(self) -> dict[str, Any]:
         """Return the status as it is sent; a reason outside of its condition's closed set raises ValueError."""

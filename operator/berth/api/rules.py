@@ -191,6 +191,45 @@ class Quantity:
         return value
 
 
+_UNITS = {"h": 3600, "m": 60, "s": 1}
+
+
+def duration_seconds(text: str) -> int:
+    """Seconds of a duration as `Duration` accepts it: `90s`, `15m`, `1h30m`."""
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([hms])", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A duration in Go's style of whole hours, minutes and seconds, from `low` to `high`, both included."""
+
+    low: str
+    high: str
+    why: str
+
+    @property
+    def message(self) -> str:
+        """What the user reads after field and value."""
+        return f"must be a duration from {self.low} to {self.high}, such as 90s, 15m or 1h30m: {self.why}"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the duration after pydantic has checked the type."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the duration as a rule; the structural bound leaves room for the rule to speak first."""
+        bounds = f"duration(self) >= duration('{self.low}') && duration(self) <= duration('{self.high}')"
+        rule = Rule(f"self.size() <= 16 && self.matches('^({_DURATION})$') && {bounds}", self.message)
+        return _with(handler(schema), rule, maxLength=64)
+
+    def _check(self, value: str) -> str:
+        low, high = duration_seconds(self.low), duration_seconds(self.high)
+        if re.fullmatch(_DURATION, value) is None or not low <= duration_seconds(value) <= high:
+            raise ValueError(f"{value!r} {self.message}")
+        return value
+
+
+_DURATION = "[0-9]{1,6}h([0-9]{1,6}m)?([0-9]{1,6}s)?|[0-9]{1,6}m([0-9]{1,6}s)?|[0-9]{1,6}s"
 _LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _QUALIFIED = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"

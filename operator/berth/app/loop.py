@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth.act.actuator import Actuator
 from berth.app.settings import Settings
@@ -91,6 +91,7 @@ class Loop:
         self._settings = settings
         self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
         self._epoch = epoch
+        self._waits = settings.waits()
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
         self._clock = clock
@@ -109,7 +110,9 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = self._mirror.snapshot(self._settings.mode, self._epoch, self._backfill)
+        snapshot = replace(
+            self._mirror.snapshot(self._settings.mode, self._epoch), waits=self._waits, backfill=self._backfill
+        )
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

@@ -201,7 +201,12 @@ class _Operator:
     async def _cycle(self, epoch: int, *broken: "asyncio.Future[None]") -> None:
         settings, parts, mirror, client = self._settings, self._parts, self._mirror, self._client
         actuator = Actuator(
-            client=client, mirror=mirror, recorder=self._recorder, report_every=settings.report_seconds, epoch=epoch
+            client=client,
+            mirror=mirror,
+            recorder=self._recorder,
+            report_every=settings.report_seconds,
+            epoch=epoch,
+            priority_class=settings.pod_priority_class,
         )
         prober = Prober(
             client=client,
@@ -209,6 +214,7 @@ class _Operator:
             pool=lambda entry: _likely_pool(entry, mirror),
             again_seconds=settings.refused_seconds,
             epoch=epoch,
+            priority_class=settings.pod_priority_class,
         )
         loop = parts.loop = Loop(
             mirror=mirror,

@@ -23,7 +23,7 @@ def told(dump: Dump, plan: Plan) -> Iterator[str]:
     jobs, pools = dump.snapshot.jobs, dump.snapshot.pools
     nodes = sum(len(pool.ledger.nodes) for pool in pools.values())
     yield (
-        f"at {explain.second(dump.now)}, mode {dump.snapshot.mode}: {explain.count(len(jobs), 'job')}, "
+        f"at {explain.moment(dump.now)}, mode {dump.snapshot.mode}: {explain.count(len(jobs), 'job')}, "
         f"{explain.count(len(pools), 'pool')}, {explain.count(nodes, 'node')}; made by Berth {dump.made_by}"
     )
     for decision in plan.decisions:
@@ -64,7 +64,7 @@ def explained(dump: Dump, plan: Plan, name: str) -> Iterator[str]:
         if pending.position is not None:
             yield f"position {pending.position}"
         if pending.forecast is not None:
-            yield f"estimated start {explain.second(pending.forecast.start)}"
+            yield f"estimated start {explain.moment(pending.forecast.start)}"
         yield from (f"nearest: {change}" for change in pending.nearest)
 
 
@@ -85,6 +85,6 @@ def _asks(job: Job) -> str:
         f"{gang.policy} {gang.level}" if gang.level else "",
         *(f"{name} {explain.quantity(name, amount)}" for name, amount in gang.requests),
         f"priority {job.priority}" if job.priority else "",
-        f"maxDuration {explain.duration(job.max_duration)}" if job.max_duration else "no maxDuration",
+        f"maxDuration {explain.span(job.max_duration)}" if job.max_duration else "no maxDuration",
     ]
     return ", ".join(part for part in parts if part)

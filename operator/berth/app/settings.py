@@ -11,6 +11,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from berth.api.rules import PriorityClassName
+from berth.core.faults import Waits
 from berth.core.model import Mode
 
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -71,8 +73,30 @@ class Settings(BaseModel):
     identity: str = ""
     """Who holds the Lease. Empty: `$POD_NAME`, or the host's name and a random part. An operator that finds its own
     identity in the Lease takes it over at once, so no two that run may share one."""
+    node_grace_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 20
+    """A node may be not ready for so long before its gangs are stopped: a kubelet that restarts is back by then."""
+    charge_window_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 90
+    """A gang's own failure is not charged if one of its nodes turns bad within this time: nodes die slowly."""
+    unconfirmed_pod_seconds: Annotated[int, Field(strict=True, ge=0, le=86400)] = 300
+    """Pods on a node without contact are waited for so long before their gang goes on without them."""
+    unschedulable_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 60
+    """kube-scheduler may keep a replica off its node for so long before the gang is taken back."""
+    avoid_seconds: Annotated[int, Field(strict=True, ge=1, le=3600)] = 600
+    """A job avoids nodes on which its replicas did not come up for so long; each further time doubles it, to 1 h."""
+    pod_priority_class: PriorityClassName | None = None
+    """PriorityClass of the pods of every gang; none: the cluster's default. Jobs are ordered by their own class."""
     connections: Annotated[int, Field(strict=True, ge=1, le=1000)] = 64
     """Requests to the API server at one time."""
+
+    def waits(self) -> Waits:
+        """How long doubts about gangs are waited out, as a cycle takes it."""
+        return Waits(
+            node_grace=self.node_grace_seconds,
+            charge_window=self.charge_window_seconds,
+            unconfirmed=self.unconfirmed_pod_seconds,
+            unschedulable=self.unschedulable_seconds,
+            avoid=self.avoid_seconds,
+        )
 
 
 def load(path: Path | None, **overrides: Any) -> Settings:

@@ -9,10 +9,11 @@ ordered by resourceVersion.
 from dataclasses import dataclass, field
 
 from berth.api.job import TrainingJob
+from berth.api.rules import duration_seconds
 from berth.cluster import records
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
-from berth.core.model import Gang, Hindrance, Job, JobKey, Placement, Policy, Record, Toleration
+from berth.core.model import Gang, Hindrance, Job, JobKey, NodeTrouble, Placement, Policy, Record, Toleration
 from berth.core.plan import Reason
 
 
@@ -43,7 +44,7 @@ class JobEntry:
     assumed: Record | None = None
     busy: bool = False
     claims: dict[str, Requests] = field(default_factory=dict)
-    """What the placement takes, by node."""
+    """What the placement takes, by node; replaced, never changed in place."""
     view: Job | None = None
     """The job as a cycle sees it; None after a change."""
 
@@ -89,15 +90,17 @@ class JobEntry:
         return self.assumed or self.record
 
     @property
-    def holding(self) -> Record:
-        """The record whose devices count as taken.
+    def holding(self) -> tuple[Record, ...]:
+        """The records whose devices count as taken, the newest first.
 
-        A placement that is being written counts already; one that is being given back counts until that is written,
-        because a crash in between would leave it on record.
+        A placement that is being written counts already; one that is being given back, or up for another one, counts
+        until that is written, because a crash in between would leave it on record.
         """
-        if self.assumed is not None and self.assumed.holds is not None:
-            return self.assumed
-        return self.record
+        if self.assumed is None or self.assumed.holds is None:
+            return (self.record,)
+        if self.record.holds is None or self.record.attempt == self.assumed.attempt:
+            return (self.assumed,)
+        return (self.assumed, self.record)
 
     def gang(self) -> Gang:
         """What the job asks for, with what a dry run found out about its replicas."""
@@ -114,8 +117,14 @@ class JobEntry:
             tolerations=replica.tolerations,
         )
 
-    def to_view(self, classes: dict[str, int], default_priority: int) -> Job:
-        """The job as a cycle sees it."""
+    def concerned(self) -> frozenset[str]:
+        """Nodes whose fate matters to the job: of its placement, and of a failed attempt whose charge is not final."""
+        believed = self.believed
+        held = believed.placement.nodes if believed.placement is not None and believed.outcome is None else ()
+        return frozenset(held).union(*(attempt.nodes for attempt in believed.attempts[-1:]))
+
+    def to_view(self, classes: dict[str, int], default_priority: int, troubles: tuple[NodeTrouble, ...] = ()) -> Job:
+        """The job as a cycle sees it; `troubles` are those of the nodes that concern it."""
         spec, metadata = self.manifest.spec, self.manifest.metadata
         return Job(
             key=self.key,
@@ -129,10 +138,13 @@ class JobEntry:
             deleting=metadata.deletion_timestamp is not None,
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
-            max_duration=spec.max_duration,
+            max_duration=duration_seconds(spec.max_duration) if spec.max_duration else None,
             pods=tuple(own.pod for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
+            start_deadline=duration_seconds(spec.start_deadline),
+            troubles=troubles,
+            claims=self.claims,
             giving_back=self._giving_back(),
             busy=self.busy,
         )

@@ -3,16 +3,17 @@
 Not thread-safe, and with no await between reading and writing: all of it runs in the operator's one event loop.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from berth.api.job import TrainingJob
+from berth.cluster.health import Health
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.pools import PoolFacts, Pools
 from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
 from berth.cluster.requests import Requests
 from berth.core.cycle import Snapshot
-from berth.core.future import DEFAULT, Backfill
-from berth.core.model import JobKey, Mode, Placement, Record
+from berth.core.model import JobKey, Mode, Record
 
 Key = tuple[str, str]
 
@@ -35,6 +36,7 @@ class Mirror:
         self._own_by_job: dict[str, dict[Key, OwnPod]] = {}
         self._foreign: dict[Key, ForeignPod] = {}
         self._nodes: dict[Key, NodeFacts] = {}
+        self._health = Health()
         self._classes: dict[str, int] = {}
         self._touched: set[JobKey] = set()
         self._watched = 0  # the watch of Berth's pods has told everything up to this resourceVersion
@@ -80,6 +82,7 @@ class Mirror:
         else:
             self._let_go(entry)
         self._touched.discard(key)
+        self._health.concern(uid, frozenset())
         self._on_change()
 
     def assume(self, key: JobKey, record: Record) -> None:
@@ -134,9 +137,11 @@ class Mirror:
             self.touch(entry.key)
 
     def unprobed(self) -> Iterable[JobEntry]:
-        """Jobs without devices of which nobody has tried yet whether the API server would take their pods."""
+        """Jobs that may soon want pods of which nobody has tried yet whether the API server would take them."""
         for entry in self.jobs.values():
-            if not entry.probed and entry.believed.placement is None and entry.believed.outcome is None:
+            record = entry.believed
+            wanting = record.placement is None or record.ending is not None
+            if not entry.probed and wanting and record.outcome is None:
                 yield entry
 
     # Sinks of the reflectors and of answers to writes
@@ -198,12 +203,14 @@ class Mirror:
         self._nodes[key] = facts
         if known is None or known.node != facts.node:
             self.pools.set_node(facts.node)
+            self._tell(self._health.put_node(facts.node))
             self._on_change()
 
     def drop_node(self, key: Key) -> None:
         """Forget a node."""
         if self._nodes.pop(key, None) is not None:
             self.pools.drop_node(key[1])
+            self._tell(self._health.drop_node(key[1]))
             self._on_change()
 
     def put_pool(self, facts: PoolFacts) -> None:
@@ -237,24 +244,18 @@ class Mirror:
 
     # What goes out
 
-    def snapshot(self, mode: Mode, epoch: int = 0, backfill: Backfill = DEFAULT) -> Snapshot:
+    def snapshot(self, mode: Mode, epoch: int = 0) -> Snapshot:
         """What a cycle needs, frozen, and everything that changed since the last snapshot marked as touched."""
         jobs = []
         for entry in self.jobs.values():
             if entry.view is None:
                 if entry.replica is None:
                     self._claim_placement(entry)  # its pods, known by now, say what a replica takes
-                entry.view = entry.to_view(self._classes, self.default_priority)
+                troubles = self._health.troubles(entry.uid)
+                entry.view = entry.to_view(self._classes, self.default_priority, troubles)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
-        return Snapshot(
-            jobs=tuple(jobs),
-            pools=self.pools.snapshot(),
-            mode=mode,
-            touched=touched,
-            epoch=epoch,
-            backfill=backfill,
-        )
+        return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched, epoch=epoch)
 
     def priority(self, entry: JobEntry) -> int:
         """A job's priority as it counts now."""
@@ -313,10 +314,16 @@ class Mirror:
 
     def _job_changed(self, entry: JobEntry) -> None:
         self._pods_changed(entry)
+        self._health.concern(entry.uid, entry.concerned())
         self._claim_placement(entry)
         for own in entry.pods.values():
             self._claim_pod(own)
         self._on_change()
+
+    def _tell(self, concerned: Iterable[str]) -> None:
+        """Have jobs looked at whose nodes have changed for the better or worse."""
+        for uid in concerned:
+            self._pods_changed(self._by_uid[uid])
 
     def _pods_changed(self, entry: JobEntry) -> None:
         entry.view = None
@@ -324,29 +331,38 @@ class Mirror:
 
     def _claim_placement(self, entry: JobEntry) -> None:
         """Count what a placement takes, from the moment it was decided until its end is on record."""
-        wanted: dict[str, Requests] = {}
-        placement = entry.holding.holds
-        if placement is not None:
-            each = self._requests(entry, placement)
-            counts: dict[str, int] = {}
-            for node in placement.nodes:
-                counts[node] = counts.get(node, 0) + 1
-            wanted = {node: tuple((name, n * times) for name, n in each) for node, times in counts.items()}
+        wanted, *former = [self._taken_by(entry, record) for record in entry.holding]
+        for node, requests in (pair for claims in former for pair in claims.items()):
+            # Of two placements of one job the later takes over from the earlier: together they take the most of both.
+            wanted[node] = tuple((Counter(dict(wanted.get(node, ()))) | Counter(dict(requests))).items())
+        if wanted == entry.claims:
+            return
+        entry.view = None
         for node in entry.claims.keys() - wanted.keys():
             self.pools.release(node, entry.uid)
         for node, requests in wanted.items():
             self.pools.claim(node, entry.uid, requests)
         entry.claims = wanted
 
-    def _requests(self, entry: JobEntry, placement: Placement) -> Requests:
-        """What one replica takes: as a dry run found it.
+    def _taken_by(self, entry: JobEntry, record: Record) -> dict[str, Requests]:
+        """What the placement of a record takes, by node."""
+        placement = record.holds
+        if placement is None:
+            return {}
+        each = self._requests(entry, record)
+        counts = Counter(placement.nodes)
+        return {node: tuple((name, n * times) for name, n in each) for node, times in counts.items()}
+
+    def _requests(self, entry: JobEntry, record: Record) -> Requests:
+        """What one replica of a record with a placement takes: as a dry run found it.
 
         After a restart nothing is known of that, and the pool may count another resource by now: then as a pod of the
         attempt says.
         """
-        resource = self.pools.resource(placement.pool) or ""
-        attempt, ranks = entry.holding.attempt, len(placement.nodes)
-        pods = (own for own in entry.pods.values() if own.pod.attempt == attempt and own.pod.rank < ranks)
+        placement = record.placement
+        assert placement is not None, "only a placement takes anything"
+        resource, ranks = self.pools.resource(placement.pool) or "", len(placement.nodes)
+        pods = (own for own in entry.pods.values() if own.pod.attempt == record.attempt and own.pod.rank < ranks)
         made = next((own.requests for own in pods), None)
         if made is not None and (entry.replica is None or all(name != resource for name, _ in made)):
             return made
@@ -366,10 +382,12 @@ class Mirror:
 
 def _as_placed(entry: JobEntry, own: OwnPod) -> bool:
     """Whether a pod sits where the placement that its job holds has put its rank."""
-    held, pod = entry.holding.holds, own.pod
-    if held is None or entry.holding.attempt != pod.attempt:
-        return False
-    return pod.rank < len(held.nodes) and held.nodes[pod.rank] == pod.node
+    pod = own.pod
+    for record in entry.holding:
+        held = record.holds
+        if held is not None and record.attempt == pod.attempt and pod.rank < len(held.nodes):
+            return held.nodes[pod.rank] == pod.node
+    return False
 
 
 def _foreign(pod: ForeignPod) -> str:

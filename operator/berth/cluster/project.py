@@ -17,6 +17,8 @@ from berth.core.model import Node, Phase, Pod, Taint
 
 _TAIL = 600
 """Characters of a replica's last words that are kept: a status has many jobs' worth of them."""
+_WAITING = 300
+"""The same of what a replica waits for."""
 _REPLICA = re.compile(r"(.+)-([1-9][0-9]*)-(0|[1-9][0-9]*)")
 
 
@@ -64,7 +66,10 @@ def version(obj: Mapping[str, Any]) -> int:
 def node(obj: dict[str, Any]) -> NodeFacts:
     """Project a Node."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+    condition: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    ready = condition.get("status") == "True"
+    # A node that has never said how it is has been unready since it is there.
+    turned = condition.get("lastTransitionTime") or obj["metadata"].get("creationTimestamp")
     taints = tuple(Taint(t["key"], t.get("value") or "", t["effect"]) for t in spec.get("taints") or ())
     return NodeFacts(
         node=Node(
@@ -75,6 +80,7 @@ def node(obj: dict[str, Any]) -> NodeFacts:
             taints=taints,
             ready=ready and "deletionTimestamp" not in obj["metadata"],
             cordoned=bool(spec.get("unschedulable")),
+            unready_since=None if ready else _seconds(turned) or 0,
         ),
         version=version(obj),
     )
@@ -122,6 +128,8 @@ def own_pod(obj: dict[str, Any]) -> OwnPod:
             exit_code=end.exit_code,
             finished_at=end.at,
             message=end.message,
+            waiting=_waiting(spec, status, conditions),
+            unschedulable_since=_unschedulable_since(conditions),
         ),
         requests=of_pod(spec),
         version=version(obj),
@@ -159,6 +167,43 @@ def _end(status: dict[str, Any]) -> _End:
     words = str(first.get("message") or first.get("reason") or status.get("message") or "").strip()
     return _End(
         exit_code=int(first["exitCode"]),
-        at=int(datetime.fromisoformat(at).timestamp()) if at else None,
+        at=_seconds(at),
         message=words[-_TAIL:],
     )
+
+
+def _seconds(at: str | None) -> int | None:
+    """An RFC 3339 time in unix seconds."""
+    return int(datetime.fromisoformat(at).timestamp()) if at else None
+
+
+def _unschedulable_since(conditions: Mapping[str, Mapping[str, Any]]) -> int | None:
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
+        return None
+    return _seconds(scheduled.get("lastTransitionTime"))
+
+
+def _waiting(spec: Mapping[str, Any], status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a pod that is not ready waits for; empty if it is ready, or has ended, or nobody has said.
+
+    The kubelet's own word for a start that goes well (ContainerCreating) is told only where there is no other.
+    """
+    if status.get("phase") in (Phase.SUCCEEDED, Phase.FAILED) or conditions.get("Ready", {}).get("status") == "True":
+        return ""
+    scheduled = conditions.get("PodScheduled", {})
+    if scheduled.get("status") == "False":
+        return _sentence(str(scheduled.get("reason") or ""), str(scheduled.get("message") or ""))
+    reported = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    if spec.get("nodeName") and not reported:
+        return "no kubelet has reported"
+    waits = [(entry["name"], wait) for entry in reported if (wait := (entry.get("state") or {}).get("waiting"))]
+    waits.sort(key=lambda found: found[1].get("reason") in (None, "ContainerCreating", "PodInitializing"))
+    if not waits:
+        return ""
+    name, wait = waits[0]
+    return _sentence(f"container {name}: {wait.get('reason') or 'waiting'}", str(wait.get("message") or ""))
+
+
+def _sentence(what: str, why: str) -> str:
+    return (f"{what}: {why}" if why else what)[:_WAITING]

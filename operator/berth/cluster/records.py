@@ -11,7 +11,7 @@ from berth.api.folding import fold, unfold
 from berth.api.job_status import JobStatus
 from berth.api.job_status import State as WireState
 from berth.core import explain
-from berth.core.model import Attempt, Cause, Ending, FirstFailure, Outcome, Placement, Record, widest_first
+from berth.core.model import Attempt, Cause, Ending, FirstFailure, Outcome, Placement, Record, Refusal, widest_first
 from berth.core.plan import Reason, Report, State
 
 
@@ -29,8 +29,12 @@ def read(status: JobStatus | None) -> Record:
         started_at=status.started_at,
         outcome=_outcome(status),
         attempts=tuple(
-            Attempt(a.attempt, a.started, a.ended, str(a.cause), _failure(a.first_failure)) for a in status.attempts
+            Attempt(
+                a.attempt, a.started, a.ended, str(a.cause), _failure(a.first_failure), tuple(unfold(a.nodes or ""))
+            )
+            for a in status.attempts
         ),
+        refusals=tuple(Refusal(frozenset(unfold(r.nodes)), r.until, r.generation) for r in status.refusals),
     )
 
 
@@ -72,7 +76,8 @@ def write(
             "started_at": record.started_at,
             "finished_at": record.outcome.at if record.outcome else None,
             "pending": _wire_pending(report),
-            "attempts": [asdict(attempt) for attempt in record.attempts],
+            "attempts": [{**asdict(attempt), "nodes": fold(attempt.nodes) or None} for attempt in record.attempts],
+            "refusals": [{**asdict(refusal), "nodes": fold(sorted(refusal.nodes))} for refusal in record.refusals],
         }
     )
 

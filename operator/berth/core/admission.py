@@ -3,7 +3,7 @@
 A refusal is asked of the same slot counts that the placement was tried on, so its numbers are those of the decision.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -41,26 +41,31 @@ class Berth:
 
     def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
-        tree = self.pool.ledger.tree
-        fit = self.fit
-        paths = [tree.above(position) for position, _ in fit.counts]
-        spans = {tree.levels[level]: len({path[level] for path in paths}) for level in range(1, len(tree.levels))}
-        names = tree.domains[-1]
-        return Placement(
-            pool=self.pool.name,
-            domain=domain_name(tree, fit.level, fit.domain),
-            level=tree.levels[fit.level],
-            spans=widest_first(spans),
-            nodes=tuple(names[position] for position in fit.ranks()),
-            generation=generation,
-            admitted_at=now,
-            epoch=epoch,
-        )
+        return describe(self.pool, self.fit.ranks(), generation, now, epoch)
 
     def take(self) -> None:
         """Count the gang's devices as taken in the pool's ledger."""
         for position, replicas in self.fit.counts:
             self.pool.ledger.take(position, self.demand, replicas)
+
+
+def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch: int) -> Placement:
+    """The placement of a gang whose ranks sit on these node positions, with the narrowest domain around them."""
+    tree = pool.ledger.tree
+    paths = [tree.above(position) for position in sorted(set(ranks))]
+    domains = [{path[level] for path in paths} for level in range(len(tree.levels))]
+    narrowest = max(level for level, found in enumerate(domains) if len(found) == 1)
+    names = tree.domains[-1]
+    return Placement(
+        pool=pool.name,
+        domain=domain_name(tree, narrowest, paths[0][narrowest]),
+        level=tree.levels[narrowest],
+        spans=widest_first({tree.levels[level]: len(domains[level]) for level in range(1, len(tree.levels))}),
+        nodes=tuple(names[position] for position in ranks),
+        generation=generation,
+        admitted_at=now,
+        epoch=epoch,
+    )
 
 
 def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:

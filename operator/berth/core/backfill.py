@@ -7,12 +7,12 @@ plans with time limits. Nothing is remembered from cycle to cycle: the same fact
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from berth.core.admission import Berth, Pool, Stay, candidates, find, unsuitable
 from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
-from berth.core.model import Gang, Job, JobKey
+from berth.core.model import Gang, Job, JobKey, Record
 
 _TRIALS = 8
 """How often in a cycle places that are kept may be changed for others. Who comes too late for that waits for the next
@@ -26,11 +26,16 @@ class Line:
     """
 
     def __init__(
-        self, pools: dict[str, Pool], jobs: Iterable[Job], ending: set[JobKey], settings: Backfill, now: int
+        self,
+        pools: dict[str, Pool],
+        jobs: Iterable[Job],
+        decided: Mapping[JobKey, Record],
+        settings: Backfill,
+        now: int,
     ) -> None:
         self.pools = pools
         self._jobs = jobs
-        self._ending = ending
+        self._decided = decided
         self.settings = settings
         self.now = now
         self._future: Future | None = None
@@ -50,7 +55,7 @@ class Line:
     def future(self) -> Future:
         """What will be taken when."""
         if self._future is None:
-            staying = stays(self._jobs, self.pools, self.now, self.settings, self._ending)
+            staying = stays(self._jobs, self.pools, self.now, self.settings, self._decided)
             staying = sorted([*staying, *self._started], key=lambda stay: (stay.end, stay.key))
             self._future = Future(self.pools, staying, self.now)
         return self._future

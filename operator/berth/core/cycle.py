@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from berth.core import explain
+from berth.core import charges, explain, repair
 from berth.core.admission import Berth, Pool
 from berth.core.backfill import Line
+from berth.core.faults import DEFAULT_WAITS, Waits, avoiding
 from berth.core.future import DEFAULT, Backfill
 from berth.core.lifecycle import advance, due
-from berth.core.model import Job, JobKey, Mode, Record
+from berth.core.model import Job, JobKey, Mode, Placement, Record
 from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
 from berth.core.waiting import pendings
 
@@ -18,6 +19,7 @@ class Snapshot:
 
     `touched`: jobs that changed since the last cycle. Others with devices or an outcome are passed over, as nothing but
     time could change their next step, and `Plan.wake_at` told when. None: look at all. `epoch`: the leader's term.
+    `waits`: how long doubts are waited out. `backfill`: for how many gangs a place is kept, and how long others last.
     """
 
     jobs: tuple[Job, ...]
@@ -25,35 +27,39 @@ class Snapshot:
     mode: Mode = Mode.ACTIVE
     touched: frozenset[JobKey] | None = None
     epoch: int = 0
+    waits: Waits = DEFAULT_WAITS
     backfill: Backfill = DEFAULT
 
 
 def cycle(snapshot: Snapshot, now: int) -> Plan:
     """Decide what is to be done now. Pure: the snapshot's ledgers are forked, never changed."""
     # 1. Every job that holds something, or must not have anything, takes its next step.
-    decisions: list[Decision] = []
+    steps: list[tuple[Job, Decision]] = []
     queue: list[Job] = []
     wakes: list[int] = []
     for job in snapshot.jobs:
         if job.busy or job.deleting:
             continue
-        wake = due(job, now)
+        wake = due(job, now, snapshot.waits)
         if wake is not None and wake > now:
             wakes.append(wake)
         if _unchanged(job, snapshot, wake, now):
             continue
-        step = advance(job, now)
+        step = advance(job, now, snapshot.waits)
         if step is None:
-            queue.append(job)
+            queue.append(avoiding(job, now))
         else:
-            decisions.append(step)
-    decisions.sort(key=lambda decision: decision.key)
-    # 2. Who wants devices lines up.
-    queue.sort(key=precedence)
-    # 3. One after the other gets the narrowest place that holds it whole, and that delays nobody before it.
+            steps.append((job, step))
     pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
-    ending = {decision.key for decision in decisions if decision.record.holds is None}
-    line = Line(pools, snapshot.jobs, ending, snapshot.backfill, now)
+    # 2. Of those steps, an attempt that ends because it lost nodes is followed by the next one at once, if it can be.
+    steps.sort(key=lambda pair: precedence(pair[0]))
+    decisions = [_onward(job, step, pools, snapshot, now) for job, step in steps]
+    decisions.sort(key=lambda decision: decision.key)
+    # 3. Who wants devices lines up.
+    queue.sort(key=precedence)
+    # 4. One after the other gets the narrowest place that holds it whole, and that delays nobody before it.
+    decided = {decision.key: decision.record for decision in decisions}
+    line = Line(pools, snapshot.jobs, decided, snapshot.backfill, now)
     waiting: list[Job] = []
     for job in queue:
         berth = line.start(job)
@@ -61,10 +67,10 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
             waiting.append(job)
         else:
             decisions.append(_admit(job, berth, snapshot, now))
-    # 4. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
+    # 5. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
     for job, pending in pendings(waiting, line):
         decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
-    # 5. An observer keeps its hands off.
+    # 6. An observer keeps its hands off.
     if snapshot.mode is Mode.OBSERVE:
         records = {job.key: job.record for job in snapshot.jobs}
         decisions = [_observed(decision, records[decision.key]) for decision in decisions]
@@ -90,14 +96,7 @@ def _admit(job: Job, berth: Berth, snapshot: Snapshot, now: int) -> Decision:
         text = f"would start now: {explain.spread(placement)}; Berth only observes (mode Observe)"
         report = explain.waiting(job, Pending(Reason.OBSERVING, text))
         return Decision(job.key, job.uid, Verb.REPORT, record, report)
-    admitted = Record(
-        # Beyond any pod that is there: should a status have been lost, no old pod is taken for one of this attempt.
-        attempt=max(record.attempt, *(pod.attempt for pod in job.pods), 0) + 1,
-        placement=placement,
-        failures=record.failures,
-        held=record.held,
-        attempts=record.attempts,
-    )
+    admitted = _next_attempt(job, record, placement, now, snapshot.waits)
     return Decision(
         key=job.key,
         uid=job.uid,
@@ -106,6 +105,39 @@ def _admit(job: Job, berth: Berth, snapshot: Snapshot, now: int) -> Decision:
         report=explain.placed(job.gang, admitted, 0),
         create=tuple(range(len(placement.nodes))),
         event=Event("Admitted", f"attempt {admitted.attempt}: {explain.spread(placement)}"),
+    )
+
+
+def _next_attempt(job: Job, record: Record, placement: Placement, now: int, waits: Waits) -> Record:
+    return Record(
+        # Beyond any pod that is there: should a status have been lost, no old pod is taken for one of this attempt.
+        attempt=max(record.attempt, *(pod.attempt for pod in job.pods), 0) + 1,
+        placement=placement,
+        failures=record.failures,
+        held=record.held,
+        attempts=charges.remembered(record.attempts, now, waits),
+        refusals=tuple(refusal for refusal in record.refusals if refusal.until > now),
+    )
+
+
+def _onward(job: Job, step: Decision, pools: dict[str, Pool], snapshot: Snapshot, now: int) -> Decision:
+    """The closing of an attempt with the next one in the same write, if it may and can be repaired; else the step."""
+    if not repair.may_go_on(job, step, snapshot.mode):
+        return step
+    mended = repair.mend(avoiding(job, now), pools, now, snapshot.epoch)
+    if mended is None:
+        return step
+    assert step.event is not None, "the end of an attempt is told"
+    pools[mended.pool.name] = mended.pool
+    admitted = _next_attempt(job, step.record, mended.placement, now, snapshot.waits)
+    note = f"{step.event.note}; attempt {admitted.attempt}: {mended.told()}"
+    return replace(
+        step,
+        verb=Verb.ADMIT,
+        record=admitted,
+        report=explain.placed(job.gang, admitted, 0),
+        create=tuple(range(len(mended.placement.nodes))),
+        event=replace(step.event, reason="Repaired", note=note),
     )
 
 

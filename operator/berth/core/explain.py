@@ -46,17 +46,21 @@ def quantity(resource: str, amount: int, *, up: bool = False) -> str:
     return str(amount)
 
 
-def duration(seconds: int) -> str:
-    """A duration as Go writes it, without units that are zero: `72h`, `1h30m`, `45s`."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    return "".join(f"{n}{unit}" for n, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if n) or "0s"
+def moment(at: int) -> str:
+    """A time in unix seconds as statuses print it: `2026-11-22T03:03:05Z`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: int) -> str:
+    """A duration as manifests write it: `90s`, `15m`, `1h30m`."""
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
 def out_of_time(held: int, attempts: int, most: int) -> str:
     """Why a job must hold devices no longer: `held devices for 72h over 2 attempts, spec.maxDuration is 72h`."""
     over = f" over {count(attempts, 'attempt')}" if attempts > 1 else ""
-    return f"held devices for {duration(held)}{over}, spec.maxDuration is {duration(most)}"
+    return f"held devices for {span(held)}{over}, spec.maxDuration is {span(most)}"
 
 
 def domain_name(tree: Tree, level: int, domain: int) -> str:
@@ -98,11 +102,6 @@ def minute(at: int) -> str:
     return datetime.fromtimestamp(-(-at // 60) * 60, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
-def second(at: int) -> str:
-    """A time to the second: `2026-11-22T06:40:12Z`."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def forecast(expected: Forecast) -> str:
     """When a job may start, and on what that rests: `may start at … if running jobs end by their maxDuration`."""
     if not expected.guessed:
@@ -110,7 +109,7 @@ def forecast(expected: Forecast) -> str:
     who = "one that declares" if expected.guessed == 1 else f"{expected.guessed} that declare"
     return (
         f"may start at {minute(expected.start)} if running jobs end by their maxDuration, "
-        f"{duration(expected.assumed)} assumed for {who} none"
+        f"{span(expected.assumed)} assumed for {who} none"
     )
 
 
@@ -194,8 +193,11 @@ def suspended() -> Report:
     )
 
 
-def placed(gang: Gang, record: Record, ready: int) -> Report:
-    """Report of a job that holds devices, `ready` of its replicas being up or done."""
+def placed(gang: Gang, record: Record, ready: int, held_up: str = "") -> Report:
+    """Report of a job that holds devices, `ready` of its replicas being up or done.
+
+    `held_up`: which replica is not, and why, where that is told.
+    """
     placement = record.placement
     assert placement is not None, "a report on a placement needs one"
     total = len(placement.nodes)
@@ -203,7 +205,8 @@ def placed(gang: Gang, record: Record, ready: int) -> Report:
     if not placement.pods_created:
         pods = Condition(PODS_READY, False, Reason.CREATING, f"creating {count(total, 'pod')}")
     elif ready < total:
-        pods = Condition(PODS_READY, False, Reason.WAITING_FOR_PODS, f"{ready} of {total} replicas {verb} ready")
+        text = f"{ready} of {total} replicas {verb} ready{f'; {held_up}' if held_up else ''}"
+        pods = Condition(PODS_READY, False, Reason.WAITING_FOR_PODS, text)
     else:
         pods = Condition(PODS_READY, True, Reason.ALL_READY, f"{count(total, 'replica')} ready")
     running = record.started_at is not None
@@ -225,10 +228,11 @@ def _kept(gang: Gang, placement: Placement) -> Reason:
     return Reason.CONTIGUOUS if dict(placement.spans).get(wanted, 1) == 1 else Reason.SCATTERED
 
 
-def stopping(record: Record, left: int) -> Report:
-    """Report of a job whose attempt is being stopped, `left` of its pods still there."""
+def stopping(record: Record, left: int, held_up: str = "") -> Report:
+    """Report of a job whose attempt is being stopped, `left` of its pods still there; `held_up`: what keeps one."""
     assert record.ending is not None, "a report on an ending needs one"
-    text = clip(f"{record.ending.message}; {count(left, 'pod')} of attempt {record.attempt} still to stop")
+    text = f"{record.ending.message}; {count(left, 'pod')} of attempt {record.attempt} still to stop"
+    text = clip(f"{text}; {held_up}" if held_up else text)
     if record.ending.cause is Cause.SUSPENDED:
         state, pending = State.SUSPENDED, None
     else:

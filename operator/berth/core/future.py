@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from berth.core.admission import Berth, Pool, Stay, Takes, find
-from berth.core.model import Demand, Gang, Job, JobKey, Placement
+from berth.core.model import Demand, Gang, Job, JobKey, Placement, Record
 from berth.core.slots import Ledger
 
 STOPPING_SECONDS = 60
@@ -75,23 +75,46 @@ def expected_end(job: Job, placement: Placement, now: int, settings: Backfill) -
 
 
 def stays(
-    jobs: Iterable[Job], pools: Mapping[str, Pool], now: int, settings: Backfill, over: set[JobKey]
+    jobs: Iterable[Job], pools: Mapping[str, Pool], now: int, settings: Backfill, decided: Mapping[JobKey, Record]
 ) -> list[Stay]:
-    """All gangs that hold devices, by expected end. `over`: jobs that are just giving them back."""
+    """All gangs that hold devices, by expected end. `decided`: the records that jobs will have after this cycle."""
     found = []
     for job in jobs:
-        placement = job.giving_back or job.record.holds
-        if placement is None or placement.pool not in pools:
+        after = decided.get(job.key, job.record)
+        before = job.giving_back or job.record.holds
+        if before is not None and after.holds is not None and after.attempt == job.record.attempt:
+            end = expected_end(replace(job, record=after), before, now, settings)
+            found.append(_stay(job, before, pools, end))
             continue
-        leaving = job.giving_back is not None or job.key in over
-        end = now + 1 if leaving else expected_end(job, placement, now, settings)
-        pool = pools[placement.pool]
+        if before is not None:
+            found.append(_stay(job, before, pools, now + 1))
+        if after.holds is not None:  # it goes on with the next attempt; what it keeps is counted where it is now
+            stay = _stay(replace(job, claims={}), after.holds, pools, now + lasts(replace(job, record=after), settings))
+            found = [*found[:-1], *_without(found[-1:], stay), stay]
+    return sorted((stay for stay in found if stay.takes), key=lambda stay: (stay.end, stay.key))
+
+
+def _stay(job: Job, placement: Placement, pools: Mapping[str, Pool], end: int) -> Stay:
+    """What a placement takes: as its claims say, or else what its gang asks for."""
+    pool = pools.get(placement.pool)
+    if pool is None:
+        return Stay(end, job.key, placement.pool, ())
+    position = pool.ledger.tree.position
+    if job.claims:
+        taken: Takes = tuple((position[name], dict(claim)) for name, claim in job.claims.items() if name in position)
+    else:
         counts = Counter(placement.nodes)
-        position = pool.ledger.tree.position
-        there = tuple(sorted((position[name], count) for name, count in counts.items() if name in position))
-        taken = takes(job.gang.demand(pool.resource), there)
-        found.append(Stay(end, job.key, pool.name, taken, job.max_duration is None))
-    return sorted(found, key=lambda stay: (stay.end, stay.key))
+        taken = takes(
+            job.gang.demand(pool.resource),
+            [(position[name], replicas) for name, replicas in counts.items() if name in position],
+        )
+    return Stay(end, job.key, pool.name, tuple(sorted(taken, key=lambda take: take[0])), job.max_duration is None)
+
+
+def _without(former: list[Stay], now: Stay) -> list[Stay]:
+    """What a gang leaves behind as it goes on: the nodes on which it no longer is."""
+    kept = {position for position, _ in now.takes}
+    return [replace(stay, takes=tuple(take for take in stay.takes if take[0] not in kept)) for stay in former]
 
 
 class Future:

@@ -7,9 +7,10 @@ deletion), so a fresh operator that looks at the same objects takes the same ste
 
 from dataclasses import replace
 
-from berth.core import explain
-from berth.core.model import Attempt, Cause, Ending, FirstFailure, Hindrance, Job, Outcome, Phase, Pod, Record
-from berth.core.plan import Decision, Event, Report, Verb
+from berth.core import charges, explain, faults
+from berth.core.faults import DEFAULT_WAITS, Waits
+from berth.core.model import Attempt, Cause, Ending, Hindrance, Job, Outcome, Phase, Pod, Record
+from berth.core.plan import Decision, Event, Pending, Reason, Report, Verb
 
 BACKOFF_BASE = 10
 BACKOFF_MOST = 600
@@ -20,27 +21,43 @@ pods away is not answered in a tight loop."""
 KEPT_ATTEMPTS = 5
 
 
-def advance(job: Job, now: int) -> Decision | None:
+def advance(job: Job, now: int, waits: Waits = DEFAULT_WAITS) -> Decision | None:
     """Decide the next step of one job; None if it wants devices and nothing but room keeps it waiting."""
+    reviewed = charges.review(job, now, waits)
+    if reviewed is None:
+        return _advance(job, now, waits)
+    job, news = replace(job, record=reviewed[0]), reviewed[1]
+    step = _advance(job, now, waits) or _decide(job, Verb.REPORT, job.record, explain.backing_off(job, None))
+    if step.event is None:
+        return replace(step, event=Event("NotCharged", news))
+    return step if news in step.event.note else replace(step, event=_with(step.event, f"; {news}"))
+
+
+def _with(event: Event, more: str) -> Event:
+    return replace(event, note=event.note + more)
+
+
+def _advance(job: Job, now: int, waits: Waits) -> Decision | None:
     record = job.record
     if record.outcome is not None:
         return _after_the_end(job, record.outcome, now)
     if record.placement is None:
-        return _without_devices(job, now)
-    step = _held(job, now) if record.ending is None else _stop(job, record, now)
+        return _without_devices(job, now, waits)
+    step = _held(job, now, waits) if record.ending is None else _stop(job, record, now, waits)
     return _without_strays(job, step)
 
 
-def due(job: Job, now: int) -> int | None:
-    """The next moment at which time alone changes the next step of this job."""
+def due(job: Job, now: int, waits: Waits = DEFAULT_WAITS) -> int | None:
+    """The next moment at which time alone changes the next step of this job; `now` if that has come already."""
     record = job.record
-    if record.outcome is not None and job.ttl is not None:
-        return max(now, record.outcome.at + job.ttl)
+    if record.outcome is not None:
+        return None if job.ttl is None else max(now, record.outcome.at + job.ttl)
+    moments = [*faults.due(job, now, waits), *charges.due(job, now, waits)]
     if record.retry_after is not None and record.placement is None and record.retry_after > now:
-        return record.retry_after
+        moments.append(record.retry_after)
     if record.placement is not None and record.ending is None and job.max_duration is not None:
-        return max(now, record.placement.admitted_at + job.max_duration - record.held)
-    return None
+        moments.append(max(now, record.placement.admitted_at + job.max_duration - record.held))
+    return min(moments, default=None)
 
 
 def _decide(job: Job, verb: Verb, record: Record, report: Report, **more: object) -> Decision:
@@ -57,7 +74,7 @@ def _after_the_end(job: Job, outcome: Outcome, now: int) -> Decision:
     return _decide(job, Verb.REPORT, job.record, report)
 
 
-def _without_devices(job: Job, now: int) -> Decision | None:
+def _without_devices(job: Job, now: int, waits: Waits) -> Decision | None:
     strays = _to_delete(job.pods)
     if strays:
         text = f"deleting {explain.count(len(strays), 'pod')} of an attempt that is over"
@@ -67,11 +84,22 @@ def _without_devices(job: Job, now: int) -> Decision | None:
         return _decide(job, Verb.REPORT, job.record, explain.suspended())
     if job.max_duration is not None and job.record.held >= job.max_duration:
         return _out_of_time(job, job.record, now)
+    final = charges.last_allowed(job, waits)
+    if final is not None:
+        last, until = final
+        if now < until:
+            return _decide(job, Verb.REPORT, job.record, _undecided(job, last, until))
+        outcome = Outcome(False, now, charges.verdict(job, last))
+        return _finish(job, replace(job.record, outcome=outcome, retry_after=None), outcome)
     if job.record.retry_after is not None and now < job.record.retry_after:
-        return _decide(job, Verb.REPORT, job.record, explain.backing_off(job, explain.second(job.record.retry_after)))
+        return _decide(job, Verb.REPORT, job.record, explain.backing_off(job, explain.moment(job.record.retry_after)))
     if job.hindrance is not None:
         return _decide(job, Verb.REPORT, job.record, explain.hindered(job, job.hindrance))
     return None
+
+
+def _undecided(job: Job, last: Attempt, until: int) -> Report:
+    return explain.waiting(job, Pending(Reason.CHARGE_PENDING, charges.undecided(job, last, until)))
 
 
 def _without_strays(job: Job, step: Decision) -> Decision:
@@ -89,7 +117,7 @@ def _without_strays(job: Job, step: Decision) -> Decision:
     return replace(step, verb=verb, delete=tuple(dict.fromkeys((*step.delete, *strays))))
 
 
-def _held(job: Job, now: int) -> Decision:
+def _held(job: Job, now: int, waits: Waits) -> Decision:
     """Next step of a job that holds devices."""
     record = job.record
     placement = record.placement
@@ -98,9 +126,9 @@ def _held(job: Job, now: int) -> Decision:
     pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt and pod.rank in ranks}
     missing = tuple(rank for rank in ranks if rank not in pods)
     succeeded = not missing and all(pod.phase is Phase.SUCCEEDED for pod in pods.values())
-    ending = None if succeeded else _reason_to_stop(job, pods, missing, now)
-    if ending is not None:
-        return _stop(job, replace(record, ending=ending), now)
+    stopped = None if succeeded else faults.stopped(job, pods, now, waits)
+    if stopped is not None:
+        return _stop(job, stopped, now, waits)
     if missing:
         report = explain.placed(job.gang, record, 0)
         return _decide(job, Verb.CREATE, record, report, create=missing)
@@ -114,54 +142,18 @@ def _held(job: Job, now: int) -> Decision:
     if succeeded:
         outcome = Outcome(True, now, f"{explain.count(len(ranks), 'replica')} succeeded in attempt {record.attempt}")
         return _finish(job, replace(record, outcome=outcome), outcome)
-    return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=event)
+    held_up = faults.first_held_up(placement, pods)
+    return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up, held_up), event=event)
 
 
-def _reason_to_stop(job: Job, pods: dict[int, Pod], missing: tuple[int, ...], now: int) -> Ending | None:
-    """Why the attempt cannot or must not go on; None if it can."""
-    placement = job.record.placement
-    assert placement is not None, "only a placed job gets here"
-    # A container may answer SIGTERM with any exit code: what fails while somebody deletes it, or beside such, is lost.
-    leaving = sorted((p.rank, p.name) for p in pods.values() if p.deleting and p.phase is not Phase.SUCCEEDED)
-    failed = [pod for pod in pods.values() if pod.phase is Phase.FAILED]
-    if failed and not leaving:
-        disrupted = [pod for pod in failed if pod.disrupted]
-        return _failure(min(disrupted or failed, key=lambda pod: (pod.finished_at or now, pod.rank)), now)
-    if job.suspended:
-        return Ending(Cause.SUSPENDED, now, "spec.suspend is true")
-    held = job.record.held + now - placement.admitted_at
-    if job.max_duration is not None and held >= job.max_duration:
-        return Ending(Cause.TIME_LIMIT, now, explain.out_of_time(held, job.record.attempt, job.max_duration))
-    if leaving:
-        return Ending(Cause.PODS_LOST, now, f"somebody else deleted {_some([name for _, name in leaving])}")
-    if missing and placement.pods_created:
-        names = [f"{job.key.name}-{job.record.attempt}-{rank}" for rank in missing]
-        return Ending(Cause.PODS_LOST, now, f"{_some(names)} vanished")
-    if missing and job.refused is not None:
-        return Ending(Cause.PODS_REFUSED, now, job.refused)
-    if missing and placement.generation != job.generation:
-        return Ending(Cause.EDITED, now, "the job was edited before all of its pods were created")
-    return None
-
-
-def _failure(first: Pod, now: int) -> Ending:
-    """The ending that the first failed pod calls for: charged to the job unless the pod was taken away from it."""
-    detail = FirstFailure(first.rank, first.node, first.exit_code, first.message)
-    on = f"on node {first.node}" if first.node else "before it had a node"
-    if first.disrupted:
-        said = f": {first.message}" if first.message else ""
-        return Ending(Cause.PODS_LOST, now, f"replica {first.rank} was taken away {on}{said}", detail)
-    code = "" if first.exit_code is None else f" with exit code {first.exit_code}"
-    return Ending(Cause.OWN_FAILURE, now, f"replica {first.rank} failed {on}{code}", detail)
-
-
-def _stop(job: Job, record: Record, now: int) -> Decision:
-    """Delete the pods of an attempt that has to end; give the devices back once none is left."""
-    left = [pod for pod in job.pods if pod.attempt == record.attempt and not pod.ended]
-    if not left:
-        return _close(job, record, now)
+def _stop(job: Job, record: Record, now: int, waits: Waits) -> Decision:
+    """Delete the pods of an attempt that has to end; give the devices back once none is left that may still run."""
     ending = record.ending
     assert ending is not None, "an attempt is stopped for a recorded cause"
+    left = [pod for pod in job.pods if pod.attempt == record.attempt and not pod.ended]
+    given_up = faults.unconfirmed(job, left, ending, now, waits)
+    if len(given_up) == len(left) and not faults.shape_unknown(job, ending):
+        return _close(job, record, given_up, now, waits)
     fresh = job.record.ending is None
     event = Event("Stopping", f"attempt {record.attempt}: {ending.message}", ending.cause is not Cause.SUSPENDED)
     doomed = _to_delete(tuple(left))
@@ -169,31 +161,28 @@ def _stop(job: Job, record: Record, now: int) -> Decision:
         job,
         Verb.STOP if doomed else Verb.REPORT,
         record,
-        explain.stopping(record, len(left)),
+        explain.stopping(record, len(left), faults.waited_for(job, left, ending, waits)),
         delete=doomed,
         event=event if fresh else None,
     )
 
 
-def _close(job: Job, record: Record, now: int) -> Decision:
-    """Record the end of an attempt whose pods are all gone or done."""
+def _close(job: Job, record: Record, given_up: tuple[Pod, ...], now: int, waits: Waits) -> Decision:
+    """Record the end of an attempt whose pods are all gone or done, or given up."""
     ending, placement = record.ending, record.placement
     assert ending is not None, "an attempt is closed for a recorded cause"
     assert placement is not None, "only an attempt with a placement can end"
     own = ending.cause is Cause.OWN_FAILURE
-    failures = record.failures + own
-    over = Attempt(record.attempt, placement.admitted_at, ending.at, ending.cause, ending.first_failure)
-    attempts = (*record.attempts, over)[-KEPT_ATTEMPTS:]
+    sat = tuple(sorted(set(placement.nodes))) if own else ()
+    over = Attempt(record.attempt, placement.admitted_at, ending.at, ending.cause, ending.first_failure, sat)
+    former = tuple(replace(attempt, nodes=()) if attempt.nodes else attempt for attempt in record.attempts)
+    failures, attempts = record.failures + own, (*former, over)[-KEPT_ATTEMPTS:]
     held = record.held + max(0, now - placement.admitted_at)
     # Unless somebody has allowed it more time while it was being stopped.
     if ending.cause is Cause.TIME_LIMIT and job.max_duration is not None and held >= job.max_duration:
-        return _out_of_time(job, replace(record, ending=None, attempts=attempts, held=held), now)
-    if own and failures > job.backoff_limit:
-        text = f"{ending.message}; {explain.count(failures, 'failure')}, spec.backoffLimit is {job.backoff_limit}"
-        outcome = Outcome(False, ending.at, text)
-        ended = replace(record, ending=None, failures=failures, attempts=attempts, held=held, outcome=outcome)
-        return _finish(job, ended, outcome)
-    wait = _backoff(ending, placement.admitted_at, failures, attempts)
+        ended = _out_of_time(job, replace(record, ending=None, attempts=attempts, held=held), now)
+        return replace(ended, closed=record.attempt)
+    wait = charges.wait(sat, _backoff(ending, placement.admitted_at, failures, attempts), waits)
     freed = replace(
         record,
         ending=None,
@@ -204,11 +193,17 @@ def _close(job: Job, record: Record, now: int) -> Decision:
         held=held,
         retry_after=ending.at + wait if wait else None,
     )
+    note = f"attempt {record.attempt} is over: {ending.message}{faults.without(given_up)}"
+    event = Event("Requeued", note, own or bool(given_up))
+    after = replace(job, record=freed)
+    final = charges.last_allowed(after, waits)
     if ending.cause is Cause.SUSPENDED:
-        return _decide(job, Verb.CLOSE, freed, explain.suspended(), event=Event("Suspended", ending.message))
-    report = explain.backing_off(replace(job, record=freed), explain.second(ending.at + wait) if wait else None)
-    note = f"attempt {record.attempt} is over: {ending.message}"
-    return _decide(job, Verb.CLOSE, freed, report, event=Event("Requeued", note, own))
+        report, event = explain.suspended(), replace(event, reason="Suspended", note=ending.message)
+    elif final is not None and now < final[1]:
+        report, event = _undecided(after, *final), replace(event, reason="ChargePending")
+    else:
+        report = explain.backing_off(after, explain.moment(ending.at + wait) if wait else None)
+    return _decide(job, Verb.CLOSE, freed, report, event=event, closed=record.attempt)
 
 
 def _out_of_time(job: Job, record: Record, now: int) -> Decision:
@@ -229,11 +224,14 @@ def _backoff(ending: Ending, admitted_at: int, failures: int, attempts: tuple[At
     """Seconds to wait before the next attempt."""
     if ending.cause is Cause.OWN_FAILURE:
         return _doubled(failures)
-    if ending.cause is Cause.PODS_REFUSED:
-        return _doubled(sum(1 for attempt in attempts if attempt.cause == Cause.PODS_REFUSED))
+    if ending.cause in _REFUSED:
+        return _doubled(sum(1 for attempt in attempts if attempt.cause in _REFUSED))
     if ending.cause is Cause.PODS_LOST and ending.at - admitted_at < SHORT_ATTEMPT:
         return BACKOFF_BASE
     return 0
+
+
+_REFUSED = (Cause.PODS_REFUSED, Cause.START_DEADLINE)
 
 
 def _doubled(times: int) -> int:
@@ -243,10 +241,3 @@ def _doubled(times: int) -> int:
 def _to_delete(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:
     doomed = sorted((pod.attempt, pod.rank, pod.name, pod.uid) for pod in pods if not pod.ended and not pod.deleting)
     return tuple((name, uid) for _, _, name, uid in doomed)
-
-
-def _some(names: list[str]) -> str:
-    """The first names of a list, and how many more."""
-    shown = ", ".join(names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{'pod' if len(names) == 1 else 'pods'} {shown}{more}"

@@ -35,6 +35,10 @@ class Policy(StrEnum):
     PREFERRED = "Preferred"
 
 
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""Key of the taint by which somebody vouches that a node is down and nothing runs there any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taint:
     """A node's taint, with the effect spelled as Kubernetes does."""
@@ -73,7 +77,9 @@ class Toleration:
 class Node:
     """A node of a pool as it stands, without what is taken on it.
 
-    `path` names its domain at each level of the pool, widest first, the node itself left out.
+    `path` names its domain at each level of the pool, widest first, the node itself left out. `unready_since`: when
+    its Ready condition turned away from True. None while that says True: a node that is being deleted is not `ready`,
+    but what runs there runs on.
     """
 
     name: str
@@ -83,6 +89,19 @@ class Node:
     taints: tuple[Taint, ...] = ()
     ready: bool = True
     cordoned: bool = False
+    unready_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nodes on which replicas of a job did not come up: the job avoids them until then, others do not.
+
+    It is about one generation of the job: what was edited may come up there.
+    """
+
+    nodes: frozenset[str]
+    until: int
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,7 @@ class Demand:
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    avoid: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +119,7 @@ class Gang:
     """What a job asks for. Hashable: two jobs that ask for the same are refused for the same reason.
 
     `requests` is what a replica asks for besides its devices (CPU, memory, other extended resources). `pools` in order
-    of preference; empty: any pool that suits.
+    of preference; empty: any pool that suits. `avoid`: nodes that refused this job lately.
     """
 
     replicas: int
@@ -110,6 +130,7 @@ class Gang:
     requests: tuple[tuple[str, int], ...] = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    avoid: tuple[Refusal, ...] = ()
 
     def demand(self, resource: str) -> Demand:
         """Spell out what a replica needs where a device is called `resource`."""
@@ -117,6 +138,7 @@ class Gang:
             requests=((resource, self.devices), ("pods", 1), *(r for r in self.requests if r[0] != resource)),
             selector=self.selector,
             tolerations=self.tolerations,
+            avoid=self.avoid,
         )
 
 
@@ -153,11 +175,18 @@ class Cause(StrEnum):
     """Why an attempt ended before its gang had succeeded."""
 
     OWN_FAILURE = "OwnFailure"
+    NODE_FAILURE = "NodeFailure"
     PODS_LOST = "PodsLost"
     PODS_REFUSED = "PodsRefused"
+    START_DEADLINE = "StartDeadline"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
     TIME_LIMIT = "TimeLimit"
+
+    @property
+    def of_scheduler(self) -> bool:
+        """Whether stopping for it is a decision of the scheduler: neither the job's own doing nor its owner's."""
+        return self not in (Cause.OWN_FAILURE, Cause.SUSPENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +211,17 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that is over."""
+    """An attempt that is over.
+
+    `nodes`: where it sat, in order of name, while its charge may still be taken back; else empty.
+    """
 
     attempt: int
     started: int
     ended: int
     cause: str
     first_failure: FirstFailure | None = None
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +250,7 @@ class Record:
     started_at: int | None = None
     outcome: Outcome | None = None
     attempts: tuple[Attempt, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def holds(self) -> Placement | None:
@@ -236,7 +270,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod of a job, of whichever attempt."""
+    """One pod of a job, of whichever attempt.
+
+    `message`: the last words of one that ended. `waiting`: what one that is not ready waits for, as far as it is told.
+    `unschedulable_since`: since when kube-scheduler finds no room for it; None if it does not say so.
+    """
 
     name: str
     uid: str
@@ -250,6 +288,8 @@ class Pod:
     exit_code: int | None = None
     finished_at: int | None = None
     message: str = ""
+    waiting: str = ""
+    unschedulable_since: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -265,6 +305,23 @@ class Hindrance:
     message: str
 
 
+class Trouble(StrEnum):
+    """Why a node cannot be relied upon."""
+
+    GONE = "is gone"
+    OUT_OF_SERVICE = "is out of service"
+    NOT_READY = "is not ready"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTrouble:
+    """A node in trouble. `since`: when its Ready condition turned; None where nothing tells the moment."""
+
+    node: str
+    kind: Trouble
+    since: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A TrainingJob as a cycle sees it: what it asks for, what is on record, and its pods.
@@ -273,6 +330,9 @@ class Job:
     `max_duration`: seconds for which it may hold devices, over all attempts; None: no limit.
     `refused`: the API server would not let a pod of this attempt be made; the sentence that it gave.
     `giving_back`: the placement of an attempt whose end is being written; its devices still count as taken.
+    `start_deadline`: seconds from admission in which all replicas have to come up; None: however long it takes.
+    `troubles`: those of its nodes that are in trouble, of the current attempt and of the last one, by name.
+    `claims`: what its placement counts as taken, by node.
     `busy`: a plan for this job is being carried out, so it is left alone, its devices counted.
     """
 
@@ -292,4 +352,7 @@ class Job:
     hindrance: Hindrance | None = None
     refused: str | None = None
     giving_back: Placement | None = None
+    start_deadline: int | None = None
+    troubles: tuple[NodeTrouble, ...] = ()
+    claims: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     busy: bool = False

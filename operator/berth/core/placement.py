@@ -39,7 +39,7 @@ def place(index: SlotIndex, replicas: int, widest: int) -> Fit | None:
         if least is not None:
             domain = _tightest(index, level, least)
             counts: list[tuple[int, int]] = []
-            _fill(index, level, domain, replicas, counts)
+            fill(index, level, domain, replicas, counts)
             return Fit(level, domain, tuple(sorted(counts)))
     return None
 
@@ -70,7 +70,7 @@ def _surroundings(index: SlotIndex, level: int, domain: int) -> list[int]:
     return found
 
 
-def _fill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list[tuple[int, int]]) -> None:
+def fill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list[tuple[int, int]]) -> None:
     """Spread replicas below a domain that has room for them, over as few of its children as best fit finds."""
     if level == index.tree.leaf_level:
         counts.append((domain, replicas))
@@ -81,5 +81,5 @@ def _fill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list
         most = children[-1][0]
         slots, child = children.pop(bisect_left(children, (min(replicas, most), -1)))
         part = min(slots, replicas)
-        _fill(index, level + 1, child, part, counts)
+        fill(index, level + 1, child, part, counts)
         replicas -= part

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     FINISHED = "Finished"
     # pending
     BACK_OFF = "BackOff"
+    CHARGE_PENDING = "ChargePending"
     INSUFFICIENT_DEVICES = "InsufficientDevices"
     NO_POOL = "NoPool"
     OBSERVING = "Observing"
@@ -145,7 +146,7 @@ class Event:
 class Decision:
     """One job's next step: `record` and `report` are its status afterwards.
 
-    `create` names ranks, `delete` pods by (name, uid).
+    `create` names ranks, `delete` pods by (name, uid). `closed`: number of the attempt that is over with this.
     """
 
     key: JobKey
@@ -156,6 +157,7 @@ class Decision:
     create: tuple[int, ...] = ()
     delete: tuple[tuple[str, str], ...] = ()
     event: Event | None = None
+    closed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

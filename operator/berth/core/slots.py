@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from berth.core.explain import quantity
-from berth.core.model import Demand, Node, Taint, Toleration
+from berth.core.explain import moment, quantity
+from berth.core.model import OUT_OF_SERVICE, Demand, Node, Taint, Toleration
 from berth.core.topology import Tree
 
 T = TypeVar("T")
@@ -37,9 +37,14 @@ def barrier(node: Node, demand: Demand) -> str | None:
         return "not ready"
     if node.cordoned:
         return "cordoned"
+    if any(taint.key == OUT_OF_SERVICE for taint in node.taints):
+        return "out of service"  # whatever a replica tolerates
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             return f"label {key} is not {value}"
+    for refusal in demand.avoid:
+        if node.name in refusal.nodes:
+            return f"refused this job until {moment(refusal.until)}"
     taint = untolerated(node.taints, demand.tolerations)
     return f"taint {taint}" if taint else None
 
@@ -256,6 +261,17 @@ class Ledger:
         for name, amount in demand.requests:
             taken[name] += amount * replicas
         self.set_used(position, taken)
+
+    def give_back(self, position: int, requests: Iterable[tuple[str, int]]) -> None:
+        """Count what was taken on a node as free again.
+
+        Raises AssertionError if it was not taken: that is a bug in a plan, not a case.
+        """
+        left = Counter(self.used[position])
+        for name, amount in requests:
+            left[name] -= amount
+            assert left[name] >= 0, f"{self.nodes[position].name}: more {name} given back than was taken"
+        self.set_used(position, left)
 
     def barriers(self, demand: Demand, *, whole: bool = False) -> Counter[str]:
         """Nodes that take no replica of this demand or have no room for one, counted by why.

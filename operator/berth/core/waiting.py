@@ -12,7 +12,7 @@ from itertools import takewhile
 from berth.core.admission import Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.changes import MOST, Try, nearest, suitable
-from berth.core.explain import count, duration, minute
+from berth.core.explain import count, minute, span
 from berth.core.future import Reservation
 from berth.core.model import Gang, Job
 from berth.core.plan import Change, Forecast, Pending, Reason
@@ -73,7 +73,7 @@ def _held_back(job: Job, line: Line, own: Reservation | None, seconds: int, *, t
     guessed = " (it declares no maxDuration)" if job.max_duration is None else ""
     text = (
         f"there is room now, but it is kept for {whose} from {minute(first.start)} on, "
-        f"and this job may run for {duration(seconds)}{guessed}"
+        f"and this job may run for {span(seconds)}{guessed}"
     )
     short = min(r.start for r in others) - line.now
     short -= max(60, short // 20)  # it takes somebody a while to read this and to act
@@ -81,7 +81,7 @@ def _held_back(job: Job, line: Line, own: Reservation | None, seconds: int, *, t
     changes = nearest(job.gang, line.pools, _trial(job, line, own, seconds), thorough=thorough)
     if short > 0 and line.could(job.key if own else None, job.gang, short) is not None:
         limit = job.record.held + short
-        change = Change(f"maxDuration {duration(limit)}: could start now", job.gang, limit)
+        change = Change(f"maxDuration {span(limit)}: could start now", job.gang, limit)
         changes = (change, *changes)[:MOST]
     return Pending(Reason.QUEUED_BEHIND, text, changes)
 
