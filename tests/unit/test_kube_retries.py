@@ -3,7 +3,7 @@
 import pytest
 
 from berth.kube.errors import ApiError, Conflict, TooManyRequests, Unavailable
-from berth.kube.retries import retrying
+from berth.kube.retries import persist, retrying
 
 
 class Time:
@@ -95,3 +95,25 @@ async def test_what_would_fail_again_is_not_tried_again() -> None:
     with pytest.raises(Conflict):
         await retrying(deadline=time.now + 60, clock=time.clock, sleep=time.sleep)(call)
     assert (call.calls, time.slept) == (1, [])
+
+
+async def test_a_call_that_succeeds_at_once_is_made_once() -> None:
+    """And nothing is slept."""
+    time, call = Time(), Call()
+    await persist(call, deadline=time.now + 60, clock=time.clock, sleep=time.sleep)
+    assert time.slept == []
+
+
+async def test_a_call_that_fails_first_goes_on_as_under_the_policy() -> None:
+    """Tries and waits are the same, and so is the deadline."""
+    for failures in ([unavailable()], [busy(5.0), unavailable()], [unavailable() for _ in range(6)]):
+        time, call = Time(), Call(*failures)
+        await persist(call, deadline=time.now + 60, clock=time.clock, sleep=time.sleep, random=lambda: 1.0)
+        other, again = Time(), Call(*failures)
+        policy = retrying(deadline=other.now + 60, clock=other.clock, sleep=other.sleep, random=lambda: 1.0)
+        await policy(again)
+        assert time.slept == pytest.approx(other.slept)
+    time, call = Time(), Call(*(unavailable() for _ in range(9)))
+    with pytest.raises(Unavailable):
+        await persist(call, deadline=time.now + 0.05, clock=time.clock, sleep=time.sleep, random=lambda: 1.0)
+    assert time.slept == []

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from berth.act.belongings import Belongings
@@ -27,7 +28,7 @@ from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
 from berth.kube.events import EventRecorder, Regarding
 from berth.kube.resources import PODS, TRAINING_JOBS
-from berth.kube.retries import retrying
+from berth.kube.retries import persist
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -313,8 +314,9 @@ class Actuator:
             self._paused[entry.uid] = self._monotonic() + REFUSED_PAUSE
 
     async def _retrying(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        policy = retrying(deadline=self._monotonic() + PATIENCE, clock=self._monotonic)
-        return await policy(call, *args, **kwargs)
+        return await persist(
+            partial(call, *args, **kwargs), deadline=self._monotonic() + PATIENCE, clock=self._monotonic
+        )
 
 
 def regarding(job: TrainingJob) -> Regarding:

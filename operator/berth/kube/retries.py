@@ -10,11 +10,16 @@ import asyncio
 import random as _random
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from berth.kube.errors import Transient, Unavailable, Unreachable
 
+T = TypeVar("T")
+
+FIRST = 0.1
+"""Seconds before the second try."""
 AWAY_MOST = 3.0
 """Longest wait, in seconds, while the server is away: one that cannot answer is not spared by waiting longer."""
 
@@ -35,10 +40,33 @@ def wait_after(error: BaseException | None, seconds: float) -> float:
     return seconds + (asked or 0.0)
 
 
+async def persist(
+    call: Callable[[], Awaitable[T]],
+    *,
+    deadline: float,
+    first: float = FIRST,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    random: Callable[[], float] = _random.random,
+) -> T:
+    """What `retrying` does, and nothing besides the call where that succeeds at once, as nearly all do.
+
+    The policy's own work is a tenth of what a pod's creation costs.
+    """
+    try:
+        return await call()
+    except Transient as error:
+        wait = wait_after(error, backoff(1, first=first, most=first, random=random))
+        if clock() + wait >= deadline:
+            raise
+    await sleep(wait)
+    return await retrying(deadline=deadline, first=2 * first, clock=clock, sleep=sleep, random=random)(call)
+
+
 def retrying(
     *,
     deadline: float,
-    first: float = 0.1,
+    first: float = FIRST,
     most: float = 10.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
