@@ -54,6 +54,7 @@ generate: $(SETUP) ## Write the CRDs and the reference anew
 	$(BIN)/python -m berth.api.crd $(CHECK) crds
 	$(BIN)/python -m berth.api.reference $(CHECK) docs/reference
 	$(BIN)/python -m berth.accel.reference $(CHECK) docs/reference
+	$(BIN)/python -m berth.app.metrics.reference $(CHECK) docs/reference
 	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
 
 format: $(SETUP) ## Format the code

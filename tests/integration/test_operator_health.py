@@ -41,20 +41,72 @@ def test_metrics_agree_with_the_cluster(scene: Scene, operator: OperatorProcess)
     scene.submit("asleep", suspend=True)
     scene.wait("runs", "Running")
     scene.wait("done", "Succeeded")
-    before = value(operator, "berth_jobs_waiting", reason="TooLarge")
     scene.submit("waits", replicas=9)
     scene.wait_pending("waits", "TooLarge")
+    scene.foreign_pod("daemon", next(node for node in scene.nodes if node not in scene.placed("runs")), 2)
+    pool, ready = scene.pool, {"pool": scene.pool, "health": "ready"}
+    until(lambda: value(operator, "berth_devices", state="used-by-others", **ready) == 2, "the pod", timeout_s=10)
 
-    pool = scene.pool
-    assert {
-        state: value(operator, "berth_devices", pool=pool, state=state) for state in ("free", "used", "unavailable")
-    } == {"free": 8.0, "used": 24.0, "unavailable": 0.0}
-    assert value(operator, "berth_nodes", pool=pool, ready="true") == 4.0
-    assert value(operator, "berth_largest_free_devices", pool=pool, level="leaf") == 8.0
-    assert value(operator, "berth_jobs_waiting", reason="TooLarge") == before + 1
+    assert value(operator, "berth_devices", state="used-by-berth", **ready) == 24
+    assert value(operator, "berth_devices", state="free", **ready) == 6
+    assert value(operator, "berth_nodes", **ready) == 4
+    assert value(operator, "berth_largest_gang_devices", pool=pool, level="leaf") == 0
+    assert value(operator, "berth_fragmentation_ratio", pool=pool, level="leaf") == 1
+    assert value(operator, "berth_pending_jobs", pool=pool, reason="TooLarge") == 1
+    assert value(operator, "berth_pending_devices", pool=pool, reason="TooLarge") == 72
+    assert value(operator, "berth_gangs", pool=pool, level="spine") == 1
+    assert value(operator, "berth_gang_domains", pool=pool, level="leaf") == 2
     jobs = [job.get("status", {}).get("state") for job in scene.api.get(ALL_JOBS)["items"]]
     for state in ("Running", "Succeeded", "Suspended", "Pending"):
         assert value(operator, "berth_jobs", state=state) == jobs.count(state), state
+
+
+def test_what_happened_to_gangs_is_counted(scene: Scene, operator: OperatorProcess) -> None:
+    """A gang that starts and succeeds and one that fails for good: as many decisions and ends as statuses tell."""
+    scene.cluster([2])
+    names = {
+        "admitted": ("berth_decisions_total", {"verb": "admit"}),
+        "finished": ("berth_decisions_total", {"verb": "finish"}),
+        "succeeded": ("berth_attempts_ended_total", {"cause": "Succeeded"}),
+        "failed": ("berth_attempts_ended_total", {"cause": "OwnFailure"}),
+    }
+
+    def counted() -> dict[str, float]:
+        return {what: value(operator, name, **labels) for what, (name, labels) in names.items()}
+
+    before = counted()
+    scene.submit("wins", sim={"run": 0.2})
+    scene.submit("loses", sim={"fail": 0.2}, backoffLimit=0)
+    scene.wait("wins", "Succeeded")
+    lost = scene.wait("loses", "Failed")
+
+    assert [attempt["cause"] for attempt in lost["attempts"]] == ["OwnFailure"]
+    expected = {"admitted": 2, "finished": 2, "succeeded": 1, "failed": 1}
+    until(lambda: counted() == {k: before[k] + n for k, n in expected.items()}, "the counts", timeout_s=5)
+    waits = [
+        v
+        for (name, labels), v in metrics(operator).items()
+        if name == "berth_admission_wait_seconds_count" and ("pool", scene.pool) in labels
+    ]
+    assert sum(waits) == 2
+    assert value(operator, "berth_gang_start_seconds_count", pool=scene.pool) == 2
+    assert value(operator, "berth_devices", pool=scene.pool, state="used-by-berth", health="ready") == 0
+
+
+def test_every_kind_that_is_watched_is_heard(scene: Scene, operator: OperatorProcess, proxy: FaultProxy) -> None:
+    """Events are counted by kind; a watch that is cut is begun anew and that shows."""
+    before = value(operator, "berth_watch_events_total", kind="own-pods")
+    restarts = value(operator, "berth_watch_restarts_total", kind="nodes")
+    jobs = value(operator, "berth_watch_events_total", kind="trainingjobs")
+    scene.cluster([1])
+    scene.submit("train")
+    scene.wait("train", "Running")
+
+    assert value(operator, "berth_watch_events_total", kind="own-pods") > before
+    assert value(operator, "berth_watch_events_total", kind="trainingjobs") > jobs
+    proxy.cut(calls(verb="watch", resource="nodes"))
+    until(lambda: value(operator, "berth_watch_restarts_total", kind="nodes") > restarts, "the cut", timeout_s=10)
+    assert value(operator, "berth_watch_lists_total", kind="nodes") >= 1
 
 
 def test_requests_are_counted_by_verb_resource_and_code(
@@ -89,7 +141,7 @@ def test_requests_are_counted_by_verb_resource_and_code(
 
 
 def test_cycles_are_measured(scene: Scene, operator: OperatorProcess) -> None:
-    """Each cycle is counted with how long the snapshot and the decision took."""
+    """Each cycle is counted with how long its phases took, and how long its first change had waited."""
     before = value(operator, "berth_cycle_seconds_count", phase="decide")
     scene.cluster([1])
     scene.submit("train")
@@ -97,18 +149,24 @@ def test_cycles_are_measured(scene: Scene, operator: OperatorProcess) -> None:
 
     assert value(operator, "berth_cycle_seconds_count", phase="decide") > before
     assert value(operator, "berth_cycle_seconds_sum", phase="decide") > 0
+    assert value(operator, "berth_cycle_seconds_count", phase="actuate") > 0
+    assert value(operator, "berth_event_lag_seconds_count") > 0
+    assert value(operator, "berth_batches_total", closed="quiet") > 0
+    assert value(operator, "process_resident_memory_bytes") > 1e7
 
 
 def test_without_an_api_server_it_is_healthy_and_not_ready(
     operator: OperatorProcess, proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    """Started while every request fails: a restart would not help, so healthy; but nothing is known, so not ready."""
-    outage = proxy.refuse(lambda _: True, status=0)
+    """Leading while every other request fails: a restart would not help; but nothing is known, so it is not ready."""
+    outage = proxy.refuse(lambda call: call.resource != "leases", status=0)
     with OperatorProcess(proxy.kubeconfig, tmp_path, settings={"mode": "Observe"}, wait=False) as other:
         until(lambda: "nodes not listed yet" in other.get("/readyz")[1].splitlines(), "its excuse", timeout_s=15)
 
         assert other.get("/healthz") == (200, "ok\n")
         assert other.get("/readyz")[0] == 503
+        assert value(other, "berth_leader") == 1
+        assert not [name for name, _ in metrics(other) if name == "berth_jobs"]
 
         outage.lift()
 

@@ -135,6 +135,19 @@ def test_a_status_that_went_over_the_wire_is_the_same_status(pair: tuple[Record,
     assert status == again
 
 
+@given(record_pairs(), record_pairs(), st.sampled_from([3, 4]), st.sampled_from([-7, 0]))
+@settings(max_examples=60, derandomize=True, database=None, deadline=None)
+def test_a_status_tells_a_report_exactly_if_composing_it_anew_would_change_nothing(
+    pair: tuple[Record, Report], other: tuple[Record, Report], generation: int, priority: int
+) -> None:
+    """The comparison without the facts says what the whole one says: after a restart no news is missed."""
+    record, report = pair
+    status = through_the_wire(record, report)
+    for said in (report, other[1]):
+        anew = records.write(record, said, generation=generation, priority=priority, before=status, now=2000)
+        assert records.tells(status, said, generation=generation, priority=priority) == (anew == status)
+
+
 def _consecutive(_: random.Random, rank: int) -> str:
     return f"h800-{rank:05d}"
 

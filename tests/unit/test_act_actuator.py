@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from berth.act.actuator import Actuator
 from berth.cluster import records
+from berth.cluster.jobs import Replica
 from berth.core import explain
 from berth.core.model import Cause, Ending, Record
 from berth.core.plan import Decision, Event, Plan, Verb
@@ -38,6 +40,26 @@ async def test_a_placement_is_on_record_before_its_first_pod(ground: Ground) -> 
     tied = [str(ground.cluster.objects["pods", "team", f"train-1-{rank}"]["spec"]["affinity"]) for rank in (0, 1)]
     assert ["'n1'" in tied[0], "'n2'" in tied[1]] == [True, True]
     assert await ground.notes() == ["attempt 1: 2 replicas on 2 nodes under leaf s1/l1 of pool h800"]
+
+
+async def test_what_is_on_record_is_told_and_nothing_else(ground: Ground) -> None:
+    """A write that came too late is no decision on record; the job comes along as it was decided about."""
+    told: list[tuple[int | None, Verb]] = []
+    ground.actuator = Actuator(
+        client=ground.cluster,
+        mirror=ground.mirror,
+        recorder=ground.recorder,
+        on_record=lambda seen, decision: told.append((seen.status.attempt if seen.status else None, decision.verb)),
+        clock=lambda: 1_000 + ground.loop.time(),
+        monotonic=ground.loop.time,
+    )
+    ground.submit()
+    ground.edit(replicas=3)
+    await ground.run()
+    assert told == []
+    ground.mirror.set_replica(UID, Replica(2))
+    await ground.run()
+    assert told == [(None, Verb.ADMIT)]
 
 
 async def test_devices_are_taken_from_the_decision_on(ground: Ground) -> None:
@@ -194,3 +216,32 @@ async def test_a_status_that_was_written_is_read_as_the_record_that_was_decided(
     ground.submit()
     plan = await ground.run()
     assert plan.decisions[0].record == records.read(ground.mirror.jobs[KEY].manifest.status)
+
+
+async def test_what_an_operator_before_this_one_has_told_is_not_gone_through_again(ground: Ground) -> None:
+    """After a start nearly every status stands already: no write, no task, and the job is not left alone meanwhile."""
+    ground.submit(replicas=5)
+    await ground.run()
+    assert ground.status()["pending"]["reason"] == "TooLarge"
+    ground.actuator = ground.an_actuator()
+    ground.cluster.calls.clear()
+    ground.mirror.touch(KEY)
+    ground.decide()
+    assert ground.actuator.under_way == 0
+    assert not ground.mirror.jobs[KEY].busy
+    await ground.settle()
+    assert ground.cluster.calls == []
+
+
+async def test_what_an_operator_before_this_one_has_told_wrongly_is_told_anew(ground: Ground) -> None:
+    """A number in a sentence, a priority: whatever of the status is not as it should be."""
+    ground.submit(replicas=5)
+    await ground.run()
+    right = ground.status()
+    for wrong in ({"priority": 7}, {"pending": {**right["pending"], "message": "needs 9 nodes"}}, {"summary": "x"}):
+        job = ground.cluster.objects["trainingjobs", "team", "train"]
+        ground.cluster.put("trainingjobs", {**job, "status": {**right, **wrong}})
+        ground.see()
+        ground.actuator = ground.an_actuator()
+        await ground.run()
+        assert ground.status() == right

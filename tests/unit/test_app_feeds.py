@@ -98,10 +98,10 @@ def test_priority_classes_are_handed_over_together() -> None:
 
 async def test_every_kind_that_a_cycle_depends_on_has_its_reflector() -> None:
     """Berth's own pods in all phases; of others only those that hold something."""
-    found = {reflector.name for reflector in reflectors(SmallCluster(), Mirror())}
+    found = {r.name: (r._label_selector, r._field_selector) for r in reflectors(SmallCluster(), Mirror())}
     assert found == {
-        "nodes",
-        "pods[berth.dev/job-uid]",
-        "pods[!berth.dev/job-uid,spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed]",
-        "priorityclasses",
+        "nodes": ("", ""),
+        "own-pods": ("berth.dev/job-uid", ""),
+        "foreign-pods": ("!berth.dev/job-uid", "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"),
+        "priorityclasses": ("", ""),
     }

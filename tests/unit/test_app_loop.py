@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from berth.act.actuator import Actuator
-from berth.app.loop import IDLE_SECONDS, Bell, Loop
+from berth.app.loop import IDLE_SECONDS, Batch, Bell, Closed, Cycle, Loop
 from berth.app.settings import Settings
 from berth.cluster.jobs import Replica
 from berth.cluster.mirror import Mirror
@@ -81,6 +81,21 @@ async def test_a_ring_while_time_runs_out_is_not_lost() -> None:
         assert now() == pytest.approx(start + due + 0.05)
 
 
+async def test_a_batch_tells_what_came_when_and_why_it_closed() -> None:
+    """For the metrics: how many changes, when the first of them, and whether quiet, the limit or time closed it."""
+    bell = a_bell()
+    for at in (1.0, 1.03):
+        later(at, bell.ring)
+    assert await bell.batch(30) == Batch(2, 1.0, Closed.QUIET)
+    assert await bell.batch(0.5) == Batch(0, None, Closed.DUE)
+    for step in range(100):
+        later(0.03 * step, bell.ring)
+    batch = await bell.batch(30)
+    assert (batch.closed, 30 < batch.changes < 40) == (Closed.LIMIT, True)
+    bell.close(Closed.DUE)
+    assert bell.close(Closed.DUE) == Batch(0, None, Closed.DUE)
+
+
 async def test_without_quiet_to_wait_for_a_batch_closes_at_once() -> None:
     """`quietSeconds: 0`."""
     bell = Bell(quiet=0, most=1.0, monotonic=now)
@@ -116,13 +131,14 @@ class Ground:
         """Unix seconds; the fraction is not that of the monotonic clock."""
         return 1_000.25 + now()
 
-    def begin(self, mode: Mode = Mode.ACTIVE) -> Loop:
+    def begin(self, mode: Mode = Mode.ACTIVE, on_cycle: Callable[[Cycle], None] = lambda _: None) -> Loop:
         loop = Loop(
             mirror=self.mirror,
             actuator=self.actuator,
             bell=self.bell,
             settings=Settings(mode=mode),
             before_cycle=self.before,
+            on_cycle=on_cycle,
             clock=self.clock,
             monotonic=now,
         )
@@ -155,9 +171,9 @@ async def test_a_quiet_operator_still_runs_a_cycle_now_and_then(ground: Ground) 
     """So that a stuck one can be told from it."""
     loop = ground.begin()
     await asyncio.sleep(100)
-    assert ground.cycles == [0.0, 0.05, *(0.05 + IDLE_SECONDS * n for n in (1, 2, 3))]
-    assert loop.last.cycles == 5
-    assert loop.last.ended == pytest.approx(90.05)
+    assert ground.cycles == [IDLE_SECONDS * n for n in range(4)]
+    assert loop.last.cycles == 4
+    assert loop.last.ended == pytest.approx(90)
 
 
 async def test_a_change_is_decided_and_carried_out_soon(ground: Ground) -> None:
@@ -217,7 +233,7 @@ async def test_the_loop_wakes_for_what_is_done_before_a_cycle(ground: Ground) ->
     ground.again = 4.0
     ground.begin()
     await asyncio.sleep(9)
-    assert ground.cycles == [0.0, 0.05, 4.05, 8.05]
+    assert ground.cycles == [0.0, 4.0, 8.0]
 
 
 async def test_waiting_costs_no_cycles(ground: Ground) -> None:
@@ -241,6 +257,20 @@ async def test_an_observer_writes_statuses_and_no_pod(ground: Ground) -> None:
     status = ground.cluster.objects["trainingjobs", "team", "train"]["status"]
     assert status["pending"]["message"].startswith("would start now: 2 replicas on 2 nodes")
     assert status.get("placement") is None
+
+
+async def test_a_cycle_tells_how_long_its_first_change_has_waited(ground: Ground) -> None:
+    """From its arrival in the mirror to the end of the cycle; one that nothing has asked for has no such time."""
+    told: list[Cycle] = []
+    ground.begin(on_cycle=told.append)
+    await asyncio.sleep(5)
+    ground.mirror.put_node(("", "n3"), a_node("n3"))
+    await asyncio.sleep(IDLE_SECONDS)
+    assert len(told) == 2
+    assert told[1].batch.changes == 1
+    assert told[1].lag == pytest.approx(0.05)
+    await asyncio.sleep(IDLE_SECONDS)
+    assert (told[2].batch.closed, told[2].lag) == (Closed.DUE, None)
 
 
 class Broken(Mirror):

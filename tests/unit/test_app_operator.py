@@ -10,7 +10,8 @@ from berth.accel.catalogue import Catalogue
 from berth.act.actuator import Actuator
 from berth.app.feeds import reflectors
 from berth.app.loop import Bell, Loop
-from berth.app.operator import STUCK_SECONDS, StartError, _filled, _likely_pool, _Parts
+from berth.app.metrics.watches import LeaseState, WatchCounts
+from berth.app.operator import STUCK_SECONDS, StartError, _filled, _likely_pool, _Parts, _state_of
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.settings import Settings
 from berth.app.tasks import background, first
@@ -18,6 +19,7 @@ from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
 from berth.core.model import JobKey
 from berth.kube.events import EventRecorder
+from berth.kube.lease import Lease
 from tests.unit.small_cluster import SmallCluster, refusal
 from tests.unit.wire_objects import a_job, job_object, pool_facts
 
@@ -171,3 +173,29 @@ def test_a_replica_is_tried_in_a_pool_that_the_job_may_run_in(wanted: Any, expec
     spec = {} if wanted is None else {"pools": wanted}
     found = _likely_pool(JobEntry.of(a_job(**spec)), mirror)
     assert (found.name if found else None) == expected
+
+
+def test_every_kind_that_is_watched_is_told_to_the_metrics() -> None:
+    """Those of the reflectors under their names, and Berth's own, of which kopf does not tell when it was heard."""
+    ground = Ground()
+    ground.parts.kopf.events["trainingjobs"] = 3
+    ground.parts.kopf.restarts = 1
+    told = {watch.kind: watch for watch in ground.parts.watches()}
+    assert set(told) == {
+        "nodes",
+        "own-pods",
+        "foreign-pods",
+        "priorityclasses",
+        "trainingjobs",
+        "acceleratorpools",
+    }
+    assert told["trainingjobs"] == WatchCounts("trainingjobs", events=3, restarts=1)
+    assert told["nodes"].lists == 0
+    assert (told["nodes"].silent or 0) >= 0
+
+
+async def test_a_lease_that_is_not_certainly_held_tells_no_term() -> None:
+    """To the metrics: another may have taken it by now."""
+    cluster = SmallCluster()
+    lease = Lease(cluster, namespace="kube-system", name="berth", identity="me", monotonic=lambda: 0.0)
+    assert _state_of(lease) == LeaseState()

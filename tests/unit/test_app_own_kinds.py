@@ -73,6 +73,21 @@ async def test_what_arrives_twice_and_late_does_no_harm() -> None:
     assert ground.mirror.jobs == {}
 
 
+async def test_what_is_known_already_is_not_read_again(caplog: pytest.LogCaptureFixture) -> None:
+    """kopf tells all over again what the first list has told; reading is what costs. A newer state is read."""
+    ground = Ground()
+    told = ground.a_job()
+    await ground.kinds.first_list()
+    with caplog.at_level(logging.ERROR):
+        ground.kinds.job({**told, "spec": "unreadable, if anybody read it"}, False)
+        assert caplog.records == []
+        newer = {**told["metadata"], "resourceVersion": str(int(told["metadata"]["resourceVersion"]) + 1)}
+        ground.kinds.job({**told, "metadata": newer, "spec": "unreadable"}, False)
+        again = {**told["metadata"], "uid": "another"}
+        ground.kinds.job({**told, "metadata": again, "spec": "unreadable"}, False)
+    assert [record.message for record in caplog.records] == ["unreadable TrainingJob"] * 2
+
+
 @pytest.mark.parametrize("how", ["spec", "status"])
 async def test_a_job_that_cannot_be_read_is_told_and_left_alone(how: str, caplog: pytest.LogCaptureFixture) -> None:
     """A field of a newer version, or a status that somebody edited by hand: the others are taken in."""

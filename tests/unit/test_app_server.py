@@ -1,6 +1,5 @@
-"""`/healthz`, `/readyz`, `/metrics`: what they say, and what the figures mean."""
+"""`/healthz`, `/readyz`, `/metrics`: what they say."""
 
-import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from berth.app.loop import LastCycle
-from berth.app.metrics import Metrics, StateCollector
+from berth.app.metrics.process import Metrics
 from berth.app.server import Server
-from berth.core.cycle import Snapshot, cycle
-from berth.core.model import Cause, Ending, Mode
-from tests.builders import a_gang, a_job, by_name, drawn
 
 
 class Facts:
@@ -85,115 +80,21 @@ async def test_an_address_of_the_newer_protocol_is_written_in_brackets() -> None
         pytest.skip(f"this machine has no ::1: {error.strerror}")
 
 
-Sample = dict[tuple[tuple[str, str], ...], float]
-
-
-def samples(text: str) -> dict[str, Sample]:
-    """Metrics by name, and by labels; the parser refuses a text that is none."""
-    found: dict[str, Sample] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
-    return found
-
-
-def by(sample: Sample, label: str) -> dict[str, float]:
-    """A metric with one label, by that."""
-    return {dict(labels)[label]: value for labels, value in sample.items()}
-
-
-def a_snapshot() -> Snapshot:
-    """A pool, and a job in every state."""
-    pool = drawn(
-        """
-        s0
-          l0 8 8 4 0c
-          l1 8 0
-        s1
-          l2 8x
-        """,
-    )
-    jobs = (
-        a_job("waits", a_gang(9)),
-        a_job("waits-too", a_gang(9)),
-        a_job("fits", a_gang(1)),
-        a_job("sleeps").but(suspended=True),
-        a_job("starts").placed("n5", "n3"),
-        a_job("runs").placed("n5", "n3").recorded(started_at=5),
-        a_job("stops").placed("n5", "n3").recorded(ending=Ending(Cause.PODS_LOST, 1, "gone")),
-        a_job("won").placed("n5", "n3").ended(succeeded=True, at=1),
-        a_job("lost").placed("n5", "n3").ended(succeeded=False, at=1),
-    )
-    return Snapshot(jobs=tuple(job.built for job in jobs), pools=by_name(pool), mode=Mode.ACTIVE)
-
-
-async def scraped(last: LastCycle, ghosts: int = 0) -> dict[str, Sample]:
+async def test_metrics_are_served_as_prometheus_reads_them() -> None:
+    """The content type names the format; the parser refuses a text that is none."""
     facts = Facts()
-    facts.registry.register(StateCollector(lambda: last, lambda: ghosts))
-    async with facts.served() as address:
-        status, text = await get(address, "/metrics")
-    assert status == 200
-    return samples(text)
-
-
-async def test_jobs_are_counted_by_state_and_reason() -> None:
-    """Every state has a figure, also when it is none."""
-    snapshot = a_snapshot()
-    found = await scraped(LastCycle(snapshot, cycle(snapshot, 100), 100, 1.0, 1), ghosts=3)
-    assert by(found["berth_jobs"], "state") == {
-        "Pending": 3,
-        "Starting": 2,
-        "Running": 1,
-        "Suspended": 1,
-        "Succeeded": 1,
-        "Failed": 1,
-    }
-    assert by(found["berth_jobs_waiting"], "reason") == {"TooLarge": 2}
-    assert found["berth_ghosts_total"] == {(): 3}
-
-
-async def test_devices_and_nodes_are_counted_by_pool() -> None:
-    """Free, used and unavailable are all there is; the largest free domain by level."""
-    snapshot = a_snapshot()
-    found = await scraped(LastCycle(snapshot, cycle(snapshot, 100), 100, 1.0, 1))
-    assert by(found["berth_devices"], "state") == {"free": 28, "used": 20, "unavailable": 8}
-    assert by(found["berth_nodes"], "ready") == {"true": 5, "false": 2}
-    assert by(found["berth_largest_free_devices"], "level") == {"spine": 24, "leaf": 16, "node": 8}
-    assert {dict(labels)["pool"] for labels in found["berth_devices"]} == {"h800"}
-
-
-async def test_scraping_does_not_change_what_is_scraped() -> None:
-    """The snapshot belongs to the last cycle."""
-    snapshot = a_snapshot()
-    before = repr(cycle(snapshot, 100))
-    await scraped(LastCycle(snapshot, cycle(snapshot, 100), 100, 1.0, 1))
-    assert repr(cycle(snapshot, 100)) == before
-
-
-async def test_before_the_first_cycle_there_are_no_figures_of_state() -> None:
-    """None is better than none of everything."""
-    found = await scraped(LastCycle())
-    assert "berth_jobs" not in found
-    assert found["berth_ghosts_total"] == {(): 0}
-
-
-async def test_calls_and_cycles_are_counted_where_they_happen() -> None:
-    """By verb, resource and code, and by phase."""
-    facts = Facts()
-    metrics = Metrics(facts.registry)
-    for _ in range(2):
-        metrics.on_call("create", "pods", 201, 0.01)
-    metrics.on_call("apply", "trainingjobs/status", 0, 30.0)
-    metrics.on_cycle(0.0004, 0.3)
-    async with facts.served() as address:
-        found = samples((await get(address, "/metrics"))[1])
-    calls = found["berth_api_requests_total"]
-    assert calls[("code", "201"), ("resource", "pods"), ("verb", "create")] == 2
-    assert calls[("code", "0"), ("resource", "trainingjobs/status"), ("verb", "apply")] == 1
-    buckets = found["berth_cycle_seconds_bucket"]
-    assert buckets[("le", "0.0005"), ("phase", "snapshot")] == 1
-    assert (buckets[("le", "0.25"), ("phase", "decide")], buckets[("le", "0.5"), ("phase", "decide")]) == (0, 1)
-    await asyncio.sleep(0)
+    Metrics(facts.registry).on_call("create", "pods", 201, 0.01)
+    async with (
+        facts.served() as address,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{address}/metrics") as answer,
+    ):
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        families = {family.name: family for family in text_string_to_metric_families(await answer.text())}
+    labels = {"verb": "create", "resource": "pods", "code": "201"}
+    assert [(s.labels, s.value) for s in families["berth_api_requests"].samples if s.name.endswith("_total")] == [
+        (labels, 1.0)
+    ]
 
 
 async def test_the_last_cycle_is_handed_out_once_there_is_one() -> None:

@@ -188,7 +188,7 @@ def test_a_place_is_found_as_soon_as_enough_have_ended() -> None:
     for replicas in (1, 2, 15, 16, 17, 18, 31, 39, 40):
         found = _reserve(_future(*gangs, picture=picture), replicas, 5)
         assert found.start == NOW + 10 * replicas
-        assert len(found.after) == replicas
+        assert len(found.takes) == replicas
 
 
 def test_places_are_kept_one_behind_the_other_and_in_the_gaps_before() -> None:

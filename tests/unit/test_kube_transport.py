@@ -189,7 +189,9 @@ async def test_every_request_is_counted_with_its_code() -> None:
         ):
             with pytest.raises(Exception, match="pods team/x"):
                 await call
+        await client.create(PODS, {"metadata": {"name": "x"}}, namespace="team", dry_run=True)
     expected = [("get", "nodes/status", 200), ("create", "pods", 200), ("delete", "pods", 404), ("patch", "pods", 0)]
+    expected.append(("dry-run-create", "pods", 200))
     assert expected == calls
 
 

@@ -46,7 +46,8 @@ class Actuator:
     """Carries plans out.
 
     `epoch` is the leader's term, which every pod carries. `priority_class`: PriorityClass of the pods; None: the
-    cluster's default. `clock` tells unix seconds, `monotonic` is for pauses and rates.
+    cluster's default. `on_record` is told of each decision that is on record, with the job as it was decided about.
+    `clock` tells unix seconds, `monotonic` is for pauses and rates.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Actuator:
         report_every: float = 10.0,
         epoch: int = 0,
         priority_class: str | None = None,
+        on_record: Callable[[TrainingJob, Decision], None] = lambda _seen, _decision: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,6 +68,7 @@ class Actuator:
         self._recorder = recorder
         self._epoch = epoch
         self._priority_class = priority_class
+        self._on_record = on_record
         self._belongings = Belongings(client, self._retrying)
         self._clock = clock
         self._monotonic = monotonic
@@ -84,6 +87,8 @@ class Actuator:
             priority = self._mirror.priority(entry)
             if decision.verb is Verb.REPORT and not self._told.news(entry, decision, priority, self._monotonic()):
                 continue
+            if self._stands(entry, decision, priority):
+                continue
             if decision.verb is Verb.ADMIT:
                 self._mirror.set_refused(entry.uid, None)  # that was about an earlier attempt
             # No await between here and `assume`: the next cycle must not see these devices as free.
@@ -91,6 +96,21 @@ class Actuator:
             # The job as it was decided about goes along: before the task begins, an event may bring another one.
             self._spawn(self._carry_out(entry, entry.manifest, decision, priority))
         self._told.forget({entry.uid for entry in self._mirror.jobs.values()})
+
+    def _stands(self, entry: JobEntry, decision: Decision, priority: int) -> bool:
+        """Whether a report stands on record already, told by an operator before this one.
+
+        After a start that is so for almost every job: none of them is worth a task.
+        """
+        if decision.verb is not Verb.REPORT or decision.event is not None or self._told.knows(entry):
+            return False
+        seen = entry.manifest
+        if seen.status is None or decision.record != entry.record:
+            return False
+        if not records.tells(seen.status, decision.report, generation=entry.generation, priority=priority):
+            return False
+        self._told.tell(entry, entry.generation, decision, priority, self._monotonic())
+        return True
 
     def remind(self) -> float | None:
         """Have jobs looked at again whose report was put off or that were paused; seconds until the next reminder."""
@@ -136,6 +156,7 @@ class Actuator:
         try:
             if decision.verb is Verb.REMOVE:
                 await self._remove(entry)
+                self._on_record(seen, decision)
             else:
                 await self._write(entry, seen, decision, priority)
                 if self._mirror.jobs.get(entry.key) is entry:  # else it went while its status was on the way
@@ -176,6 +197,7 @@ class Actuator:
                 resource_version=seen.metadata.resource_version,
             )
             self._mirror.put_job(TrainingJob.model_validate(answer))
+        self._on_record(seen, decision)
         self._told.tell(entry, seen.metadata.generation, decision, priority, self._monotonic())
         event = decision.event or begins_to_wait(seen.status, decision.report)
         if decision.verb is not Verb.REPORT or event is not None:

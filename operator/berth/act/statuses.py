@@ -64,6 +64,10 @@ class Told:
         self._owed[entry.key] = due
         return False
 
+    def knows(self, entry: JobEntry) -> bool:
+        """Whether anything was told about a job since this process began."""
+        return entry.uid in self._told
+
     def _lasting(self, entry: JobEntry, now: float) -> bool:
         """Whether what is soon over has lasted long enough to be told."""
         since = self._since.setdefault(entry.uid, now)

@@ -97,10 +97,18 @@ def reflectors(client: ApiClient, mirror: Mirror) -> list[Reflector[Any]]:
     foreign = MirrorSink(mirror.put_foreign_pod, mirror.drop_foreign_pod)
     return [
         Reflector(client, NODES, project=project.node, sink=MirrorSink(mirror.put_node, mirror.drop_node)),
-        Reflector(client, PODS, project=project.own_pod, sink=OwnPodSink(mirror), label_selector=names.LABEL_JOB_UID),
         Reflector(
             client,
             PODS,
+            name="own-pods",
+            project=project.own_pod,
+            sink=OwnPodSink(mirror),
+            label_selector=names.LABEL_JOB_UID,
+        ),
+        Reflector(
+            client,
+            PODS,
+            name="foreign-pods",
             project=project.foreign_pod,
             sink=foreign,
             label_selector=f"!{names.LABEL_JOB_UID}",

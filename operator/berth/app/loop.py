@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from berth.act.actuator import Actuator
 from berth.app.settings import Settings
@@ -35,6 +36,34 @@ class LastCycle:
     cycles: int = 0
 
 
+class Closed(StrEnum):
+    """What closed a batch."""
+
+    QUIET = "quiet"  # nothing came for a while
+    LIMIT = "limit"  # changes kept coming
+    DUE = "due"  # nothing had changed, but something was due
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes that one cycle is run for: how many, and when the first of them came (None: there is none)."""
+
+    changes: int
+    opened: float | None
+    closed: Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """A cycle that was run: seconds of its phases, and from its batch's first change to its end."""
+
+    batch: Batch
+    snapshot: float
+    decide: float
+    actuate: float
+    lag: float | None
+
+
 class Bell:
     """Rung by every change. A batch closes after `quiet` seconds without a ring, and after `most` at the latest."""
 
@@ -43,33 +72,44 @@ class Bell:
         self._most = most
         self._monotonic = monotonic
         self._rung = asyncio.Event()
-        self._last = 0.0
+        self._first = self._last = 0.0
+        self._changes = 0
 
     def ring(self) -> None:
         """Something changed."""
         self._last = self._monotonic()
+        if not self._changes:
+            self._first = self._last
+        self._changes += 1
         self._rung.set()
 
-    async def batch(self, at_most: float) -> None:
+    async def batch(self, at_most: float) -> Batch:
         """Wait for a change and for the batch to close, or until `at_most` seconds have passed without any."""
         try:
             await asyncio.wait_for(self._rung.wait(), at_most)
         except TimeoutError:
-            return
+            return Batch(0, None, Closed.DUE)  # a ring at this very moment opens the next one
         end = self._monotonic() + self._most
         while True:
-            left = min(end, self._last + self._quiet) - self._monotonic()
+            now = self._monotonic()
+            left = min(end, self._last + self._quiet) - now
             if left < _TICK:
                 break
             await asyncio.sleep(left)
+        return self.close(Closed.QUIET if self._last + self._quiet - now < _TICK else Closed.LIMIT)
+
+    def close(self, closed: Closed) -> Batch:
+        """Close the batch as it stands; what rings from here on belongs to the next."""
+        batch = Batch(self._changes, self._first if self._changes else None, closed)
+        self._changes = 0
         self._rung.clear()
+        return batch
 
 
 class Loop:
     """Runs cycles.
 
-    `before_cycle` may say in how many seconds it wants to be called again; `on_cycle(snapshot seconds, decision
-    seconds)` is told how long each took.
+    `before_cycle` may say in how many seconds it wants to be called again; `on_cycle` is told of each that was run.
     """
 
     def __init__(
@@ -81,7 +121,7 @@ class Loop:
         settings: Settings,
         epoch: int = 0,
         before_cycle: Callable[[], float | None] = lambda: None,
-        on_cycle: Callable[[float, float], None] = lambda _snapshot, _decide: None,
+        on_cycle: Callable[[Cycle], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,11 +140,12 @@ class Loop:
 
     async def run(self) -> None:
         """Run cycles until cancelled. The first looks at every job."""
+        batch = self._bell.close(Closed.DUE)
         while True:
-            wait = self._one()
-            await self._bell.batch(wait)
+            wait = self._one(batch)
+            batch = await self._bell.batch(wait)
 
-    def _one(self) -> float:
+    def _one(self, batch: Batch) -> float:
         """Run one cycle; seconds until the next is due though nothing changes."""
         reminder = self._actuator.remind()
         again = self._before_cycle()
@@ -117,8 +158,10 @@ class Loop:
         plan = cycle(snapshot, now)
         decided = self._monotonic()
         self._actuator.carry_out(plan)
-        self._on_cycle(taken - started, decided - taken)
-        self.last = LastCycle(snapshot, plan, now, self._monotonic(), self.last.cycles + 1)
+        ended = self._monotonic()
+        lag = None if batch.opened is None else ended - batch.opened
+        self._on_cycle(Cycle(batch, taken - started, decided - taken, ended - decided, lag))
+        self.last = LastCycle(snapshot, plan, now, ended, self.last.cycles + 1)
         if decided - started > 1:
             logger.warning("slow cycle", extra={"seconds": round(decided - started, 3), "jobs": len(snapshot.jobs)})
         due = [IDLE_SECONDS, *(x for x in (again, reminder, self._actuator.remind()) if x is not None)]

@@ -54,9 +54,18 @@ class OwnKinds:
         if gone:
             self._mirror.drop_job(key, metadata["uid"])
             return
+        known = self._mirror.jobs.get(key)
+        if known is not None and known.uid == metadata["uid"] and int(metadata["resourceVersion"]) <= known.version:
+            return  # kopf's own list tells again what the first list told, and validating is what costs
+        manifest = _read_job(obj)
+        if manifest is not None:
+            self._put_job(manifest)
+
+    def _put_job(self, manifest: TrainingJob) -> None:
         try:
-            self._mirror.put_job(TrainingJob.model_validate(_complete(obj, names.JOB_KIND)))
-        except ValueError as error:  # its spec, or a status that somebody edited by hand
+            self._mirror.put_job(manifest)
+        except ValueError as error:  # a status that somebody edited by hand
+            key = JobKey(manifest.metadata.namespace, manifest.metadata.name)
             logger.error("unreadable TrainingJob", extra={"job": str(key), "error": str(error)})
 
     def pool(self, obj: dict[str, Any], gone: bool) -> None:
@@ -74,10 +83,13 @@ class OwnKinds:
 
     async def first_list(self) -> None:
         """Take in all that is there now. Raises ApiError."""
-        for resource, hand in ((ACCELERATOR_POOLS, self.pool), (TRAINING_JOBS, self.job)):
-            listing = await list_all(self._client, resource, project=lambda obj: obj)
-            for obj in listing.items.values():
-                hand(obj, False)
+        pools = await list_all(self._client, ACCELERATOR_POOLS, project=lambda obj: obj)
+        for obj in pools.items.values():
+            self.pool(obj, False)
+        # Read page by page, so that no list of bodies is ever in memory as a whole.
+        jobs = await list_all(self._client, TRAINING_JOBS, project=_read_job)
+        for manifest in jobs.items.values():
+            self._put_job(manifest)
 
     async def audit(self) -> int:
         """Drop what is in the mirror and no longer there; the number of such ghosts. Raises ApiError."""
@@ -128,6 +140,9 @@ class KopfThread:
         self._halt: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._error: BaseException | None = None
+        self.restarts = 0
+        self.events = {names.JOB_PLURAL: 0, names.POOL_PLURAL: 0}
+        """Events by kind, those included with which kopf tells what it has listed. Written by its thread alone."""
 
     def start(self) -> None:
         """Begin to watch."""
@@ -155,6 +170,7 @@ class KopfThread:
                 asyncio.run(self._operator())
             except Exception as error:  # noqa: BLE001  # kopf passes on whatever stopped one of its tasks
                 self._error = error
+                self.restarts += 1
                 if time.monotonic() - started > LONGEST_PAUSE:
                     pause = FIRST_PAUSE
                 logger.warning("kopf gave up and is started again", extra={"error": repr(error), "seconds": pause})
@@ -194,11 +210,12 @@ class KopfThread:
             )
 
         for plural, hand in ((names.JOB_PLURAL, self._kinds.job), (names.POOL_PLURAL, self._kinds.pool)):
-            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(self._handler(hand))
+            kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(self._handler(plural, hand))
         return registry
 
-    def _handler(self, hand: Hand) -> Callable[..., Any]:
+    def _handler(self, plural: str, hand: Hand) -> Callable[..., Any]:
         async def handle(event: Any, **_kwargs: Any) -> None:
+            self.events[plural] += 1
             self._loop.call_soon_threadsafe(hand, event["object"], event["type"] == "DELETED")
 
         return handle
@@ -244,6 +261,16 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
         del body, patch, essence
+
+
+def _read_job(obj: dict[str, Any]) -> TrainingJob | None:
+    """Read a TrainingJob; one that this version cannot read is told and left alone."""
+    try:
+        return TrainingJob.model_validate(_complete(obj, names.JOB_KIND))
+    except ValidationError as error:
+        key = JobKey(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        logger.error("unreadable TrainingJob", extra={"job": str(key), "error": str(error)})
+        return None
 
 
 def _complete(obj: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -265,6 +265,10 @@ class Mirror:
         """Berth's pods by (namespace, name); not to be changed."""
         return self._own
 
+    def foreign_pods(self) -> Iterable[ForeignPod]:
+        """Pods of others that are on nodes."""
+        return self._foreign.values()
+
     # Jobs and pods together
 
     def _owner(self, own: OwnPod) -> JobEntry | None:

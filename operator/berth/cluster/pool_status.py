@@ -14,7 +14,7 @@ def compose(members: Members, pools: Pools, *, before: PoolStatus | None, now: i
     facts = members.facts
     assert members.ledger is not None, "settled pools have a ledger"
     counted = census(Pool(facts.name, facts.resource, members.ledger))
-    lacking = [node for name in members.unplaced if (node := pools.node(name)) is not None]
+    lacking = pools.unplaced(members)
     devices = sum(node.allocatable.get(facts.resource, 0) for node in lacking)
     since = {(c.type, str(c.status)): c.last_transition_time for c in before.conditions} if before else {}
     conditions = [

@@ -183,6 +183,10 @@ class Pools:
         self._settle()
         return [self._members[name] for name in sorted(self._members)]
 
+    def unplaced(self, members: Members) -> list[Node]:
+        """Nodes of a pool that miss a level."""
+        return [self._nodes[name] for name in members.unplaced if name in self._nodes]
+
     def facts(self, name: str) -> PoolFacts | None:
         """What is known of a pool."""
         members = self._members.get(name)

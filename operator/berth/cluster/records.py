@@ -82,6 +82,31 @@ def write(
     )
 
 
+_FACTS = frozenset(
+    {
+        "attempt",
+        "pool",
+        "placement",
+        "ending",
+        "failures",
+        "held_seconds",
+        "retry_after",
+        "started_at",
+        "finished_at",
+        "attempts",
+        "refusals",
+    }
+)
+"""Fields of a status that a record is read from."""
+
+
+def tells(status: JobStatus, report: Report, *, generation: int, priority: int) -> bool:
+    """Say whether a status tells this report already, its facts aside: to compose those again is what costs."""
+    composed = write(Record(), report, generation=generation, priority=priority, before=status, now=0)
+    told = JobStatus.model_fields.keys() - _FACTS
+    return all(getattr(composed, field) == getattr(status, field) for field in told)
+
+
 def summary(report: Report) -> str:
     """Where a job stands, in the few words that a column of `kubectl get -o wide` has room for."""
     if report.pending is not None:

@@ -6,7 +6,6 @@ sums counts; the pod's overhead comes on top; pod-level requests, where given, s
 takes one of the node's `pods`.
 """
 
-from collections import Counter
 from typing import Any
 
 from berth.cluster.quantities import amount
@@ -16,35 +15,48 @@ Requests = tuple[tuple[str, int], ...]
 
 def of_pod(spec: dict[str, Any]) -> Requests:
     """Requests of a pod's spec, sorted by resource, `pods` included."""
-    running: Counter[str] = Counter()
+    running: dict[str, int] = {}
     for container in spec.get("containers") or ():
-        running.update(_of_container(container))
-    sidecars: Counter[str] = Counter()
-    peak: Counter[str] = Counter()
-    for container in spec.get("initContainers") or ():
-        own = _of_container(container)
+        _add(running, _requested(container.get("resources")))
+    total = running
+    if spec.get("initContainers"):
+        sidecars, peak = _initial(spec["initContainers"])
+        _add(total, sidecars)
+        total = _larger(total, peak)
+    total |= _requested(spec.get("resources"))
+    if spec.get("overhead"):
+        _add(total, {name: amount(name, quantity) for name, quantity in spec["overhead"].items()})
+    total["pods"] = 1
+    return tuple(sorted([item for item in total.items() if item[1] > 0]))
+
+
+def _initial(containers: list[dict[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:
+    """What sidecars take together, and the most that is taken while ordinary init containers run."""
+    sidecars: dict[str, int] = {}
+    peak: dict[str, int] = {}
+    for container in containers:
+        alone = _requested(container.get("resources"))
         if container.get("restartPolicy") == "Always":
-            sidecars.update(own)
+            _add(sidecars, alone)
             alone = sidecars
         else:
-            alone = sidecars + own
-        peak |= alone
-    total = (running + sidecars) | peak
-    for name, quantity in _requested(spec.get("resources") or {}).items():
-        total[name] = quantity
-    for name, quantity in (spec.get("overhead") or {}).items():
-        total[name] += amount(name, quantity)
-    total["pods"] = 1
-    return tuple(sorted((name, value) for name, value in total.items() if value > 0))
+            _add(alone, sidecars)
+        peak = _larger(peak, alone)
+    return sidecars, peak
 
 
-def _of_container(container: dict[str, Any]) -> Counter[str]:
-    return _requested(container.get("resources") or {})
-
-
-def _requested(resources: dict[str, Any]) -> Counter[str]:
+def _requested(resources: dict[str, Any] | None) -> dict[str, int]:
     """Requests, and limits where no request is given, as the API server defaults them."""
-    found = Counter({name: amount(name, quantity) for name, quantity in (resources.get("limits") or {}).items()})
-    for name, quantity in (resources.get("requests") or {}).items():
-        found[name] = amount(name, quantity)
-    return found
+    if not resources:
+        return {}
+    stated = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return {name: amount(name, quantity) for name, quantity in stated.items()}
+
+
+def _add(total: dict[str, int], more: dict[str, int]) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
+
+
+def _larger(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in (*one, *other)}

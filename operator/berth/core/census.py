@@ -1,61 +1,155 @@
-"""Counting a pool: nodes and devices by state, and what the largest gang is that would fit now.
+"""Counting a pool: nodes by health, devices by who has them, and what the largest gang is that would fit now.
 
 For statuses and metrics. Not part of a cycle, as nothing is decided by it.
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 
 from berth.core.admission import Pool
 from berth.core.model import Demand, Node
+from berth.core.slots import Ledger
+from berth.core.topology import Tree
+
+
+class Health(StrEnum):
+    """Whether a node takes pods."""
+
+    READY = "ready"
+    CORDONED = "cordoned"
+    NOT_READY = "not-ready"
+
+
+class Use(StrEnum):
+    """Who has a device. Free ones of a node that takes no pods are nobody's to give."""
+
+    FREE = "free"
+    USED_BY_BERTH = "used-by-berth"
+    USED_BY_OTHERS = "used-by-others"
+    UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True, slots=True)
 class LevelCensus:
-    """One level: how many domains it has, and the most free devices below one of them, by whole nodes."""
+    """One level: its domains by what is free of them, and the most devices that one gang could have in one of them.
+
+    `free`: domains with nothing taken and every node open; `full`: with nothing to give; `partial`: the others.
+    `largest_free`: devices of the largest gang, by whole nodes, that fits under one domain now.
+    """
 
     level: str
-    domains: int
+    free: int
+    partial: int
+    full: int
     largest_free: int
+    fragmentation: float
+    """Share of the largest gang, of those that the free devices would be enough for and one domain has nodes for,
+    that cannot be placed for want of room in one domain. 0: as large as can be, or nothing is free."""
+
+    @property
+    def domains(self) -> int:
+        """How many domains it has."""
+        return self.free + self.partial + self.full
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """Counts of one pool. Devices: `total` = `free` + `used` + `unavailable`.
+    """Counts of one pool: nodes by health, devices by use and health of their node, levels from the pool down."""
 
-    Unavailable are free devices on nodes that are cordoned or not ready.
-    """
-
-    nodes: int
-    nodes_ready: int
-    total: int
-    free: int
-    used: int
-    unavailable: int
+    nodes_by_health: Mapping[Health, int]
+    devices: Mapping[tuple[Use, Health], int]
+    pool: LevelCensus
     levels: tuple[LevelCensus, ...]
 
+    @property
+    def nodes(self) -> int:
+        """Nodes in all."""
+        return sum(self.nodes_by_health.values())
 
-def census(pool: Pool) -> Census:
-    """Count a pool."""
+    @property
+    def nodes_ready(self) -> int:
+        """Nodes that take pods."""
+        return self.nodes_by_health[Health.READY]
+
+    @property
+    def total(self) -> int:
+        """Devices in all: `free` + `used` + `unavailable`."""
+        return sum(self.devices.values())
+
+    @property
+    def free(self) -> int:
+        """Devices that can be given."""
+        return self._of(Use.FREE)
+
+    @property
+    def used(self) -> int:
+        """Devices that a gang or somebody else has."""
+        return self._of(Use.USED_BY_BERTH) + self._of(Use.USED_BY_OTHERS)
+
+    @property
+    def unavailable(self) -> int:
+        """Free devices of nodes that are cordoned or not ready."""
+        return self._of(Use.UNAVAILABLE)
+
+    def _of(self, use: Use) -> int:
+        return sum(devices for (kind, _), devices in self.devices.items() if kind is use)
+
+
+def census(pool: Pool, others: Mapping[str, int] = MappingProxyType({})) -> Census:
+    """Count a pool. `others`: devices that pods of others hold, by node; all else that is taken is Berth's."""
     ledger = pool.ledger
-    total = free = used = unavailable = ready = 0
-    whole = max((node.allocatable.get(pool.resource, 0) for node in ledger.nodes), default=0)
+    nodes: Counter[Health] = Counter(dict.fromkeys(Health, 0))
+    devices: Counter[tuple[Use, Health]] = Counter()
+    free, whole = [], []
     for node, taken in zip(ledger.nodes, ledger.used, strict=True):
-        devices = node.allocatable.get(pool.resource, 0)
-        held = min(devices, taken.get(pool.resource, 0))
-        open_ = _open(node)
-        ready += open_
-        total += devices
-        used += held
-        free += devices - held if open_ else 0
-        unavailable += 0 if open_ else devices - held
-    index = ledger.index(Demand(((pool.resource, whole),))) if whole else None
+        there = node.allocatable.get(pool.resource, 0)
+        held = min(there, taken.get(pool.resource, 0))
+        foreign = min(held, others.get(node.name, 0))
+        health = _health(node)
+        nodes[health] += 1
+        devices[Use.USED_BY_BERTH, health] += held - foreign
+        devices[Use.USED_BY_OTHERS, health] += foreign
+        devices[Use.FREE if health is Health.READY else Use.UNAVAILABLE, health] += there - held
+        free.append(there - held if health is Health.READY else 0)
+        whole.append(there)
+    pool_, *levels = _levels(pool, free, whole)
+    return Census(nodes, devices, pool_, tuple(levels))
+
+
+def _levels(pool: Pool, free: list[int], whole: list[int]) -> list[LevelCensus]:
+    """Count the domains of every level, the pool itself first. `free` and `whole`: devices by node."""
+    ledger: Ledger = pool.ledger
     tree = ledger.tree
-    levels = tuple(
-        LevelCensus(tree.levels[level], len(tree.domains[level]), index.most(level)[0] * whole if index else 0)
-        for level in range(1, len(tree.levels))
-    )
-    return Census(len(ledger.nodes), ready, total, free, used, unavailable, levels)
+    size, in_all = max(whole, default=0), sum(free)
+    index = ledger.index(Demand(((pool.resource, size),))) if size else None
+    found = []
+    for level in range(tree.leaf_level, -1, -1):
+        states = Counter(
+            "free" if f == w and w else "partial" if f else "full" for f, w in zip(free, whole, strict=True)
+        )
+        largest = index.most(level)[0] * size if index else 0
+        could = min(in_all, max(index.whole[level]) * size) if index else 0
+        fragmentation = 1 - largest / could if could else 0.0
+        found.append(
+            LevelCensus(tree.levels[level], states["free"], states["partial"], states["full"], largest, fragmentation)
+        )
+        if level:
+            free, whole = _above(tree, level, free), _above(tree, level, whole)
+    return found[::-1]
 
 
-def _open(node: Node) -> bool:
-    return node.ready and not node.cordoned
+def _above(tree: Tree, level: int, counts: list[int]) -> list[int]:
+    """Sums over the domains one level up."""
+    sums = [0] * len(tree.domains[level - 1])
+    for above, count in zip(tree.parent[level], counts, strict=True):
+        sums[above] += count
+    return sums
+
+
+def _health(node: Node) -> Health:
+    if not node.ready:
+        return Health.NOT_READY
+    return Health.CORDONED if node.cordoned else Health.READY

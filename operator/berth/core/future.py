@@ -39,7 +39,7 @@ DEFAULT = Backfill()
 class Reservation:
     """The place of a gang that waits, from `start` to `end`.
 
-    `after`: gangs whose end it waits for there; `guessed`: how many of them did not say how long they take.
+    `guessed`: how many of the gangs whose end it waits for there did not say how long they take.
     """
 
     key: JobKey
@@ -48,7 +48,6 @@ class Reservation:
     start: int
     end: int
     takes: Takes
-    after: tuple[JobKey, ...] = ()
     guessed: int = 0
 
 
@@ -216,7 +215,6 @@ class Future:
             start=at,
             end=at + seconds,
             takes=taken,
-            after=tuple(stay.key for stay in before),
             guessed=sum(stay.guessed for stay in before),
         )
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from berth.api import names
 from berth.kube.errors import Unavailable
+from berth.kube.lean import lean
 from berth.kube.resources import Resource
 from berth.kube.transport import Request, Transport
 
@@ -64,19 +65,20 @@ class ApiClient(Transport):
         continue_token: str = "",
         metadata_only: bool = False,
     ) -> JsonObject:
-        """One page of a list, at the newest state; `listing.list_all` goes through all pages."""
-        query = {
-            "labelSelector": label_selector,
-            "fieldSelector": field_selector,
-            "limit": limit,
-            "continue": continue_token,
-        }
-        accept = _METADATA_LIST if metadata_only else _JSON
-        request = _request("list", "GET", resource, namespace, query=query, accept=accept)
-        answer = await self._json(request)
-        if "resourceVersion" not in (answer.get("metadata") or {}):
-            raise _no_object(request, "a list without a resourceVersion", json.dumps(answer).encode())
-        return answer
+        """One page of a list, at the newest state; `listing.list_all` goes through all pages.
+
+        Without `metadata.managedFields`, which nobody reads.
+        """
+        request = list_request(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=continue_token,
+            metadata_only=metadata_only,
+        )
+        return listed(request, await self.request(request))
 
     async def create(
         self,
@@ -265,14 +267,46 @@ class ApiClient(Transport):
         return payload.decode("utf-8", "replace")
 
     async def _json(self, request: Request) -> JsonObject:
-        payload = await self.request(request)
-        try:
-            answer = json.loads(payload)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise _no_object(request, "no JSON object", payload)
-        return answer
+        return _object(request, await self.request(request))
+
+
+def list_request(
+    resource: Resource,
+    *,
+    namespace: str | None = None,
+    label_selector: str = "",
+    field_selector: str = "",
+    limit: int | None = None,
+    continue_token: str = "",
+    metadata_only: bool = False,
+) -> Request:
+    """The request of one page of a list."""
+    query = {
+        "labelSelector": label_selector,
+        "fieldSelector": field_selector,
+        "limit": limit,
+        "continue": continue_token,
+    }
+    accept = _METADATA_LIST if metadata_only else _JSON
+    return _request("list", "GET", resource, namespace, query=query, accept=accept)
+
+
+def listed(request: Request, payload: bytes) -> JsonObject:
+    """The page that came as answer. Raises `Unavailable` if it is none."""
+    answer = _object(request, lean(payload))
+    if "resourceVersion" not in (answer.get("metadata") or {}):
+        raise _no_object(request, "a list without a resourceVersion", payload)
+    return answer
+
+
+def _object(request: Request, payload: bytes) -> JsonObject:
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise _no_object(request, "no JSON object", payload)
+    return answer
 
 
 def _no_object(request: Request, found: str, payload: bytes) -> Unavailable:

@@ -5,16 +5,22 @@ state has been compacted away in the middle, the server answers 410 and offers t
 a list could hold an object twice or miss one that was renamed into an earlier page, so it is begun anew. If
 that happens again and again, the list is longer than the compaction interval lasts, and it is fetched as one
 page.
+
+The server makes the next page while the last one is read: where a page says at its beginning how the list goes on, as
+those of Kubernetes' own kinds do, the next is asked for before this one is decoded.
 """
 
+import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from berth.kube.client import ApiClient, JsonObject
+from berth.kube.client import ApiClient, JsonObject, list_request, listed
 from berth.kube.errors import Gone
 from berth.kube.resources import Resource
+from berth.kube.transport import Request
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +47,15 @@ def key_of(item: JsonObject) -> Key:
     return metadata.get("namespace", ""), metadata["name"]
 
 
+_HEAD = re.compile(rb'\{"kind":"[^"\\]*","apiVersion":"[^"\\]*","metadata":\{[^{}]*?"continue":"([^"\\]+)"')
+
+
+def next_page(payload: bytes) -> str:
+    """How a list goes on after this page, read from its beginning; empty if it does not, or does not say so there."""
+    found = _HEAD.match(payload)
+    return found[1].decode() if found else ""
+
+
 async def list_all(
     client: ApiClient,
     resource: Resource,
@@ -57,26 +72,41 @@ async def list_all(
     Raises `ApiError`. The items of a list carry no `apiVersion` and `kind` of their own.
     """
 
+    async def fetch(limit: int | None, token: str) -> tuple[Request, bytes]:
+        request = list_request(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=token,
+            metadata_only=metadata_only,
+        )
+        return request, await client.request(request)
+
     async def pages(limit: int | None) -> Listing[T]:
         items: dict[Key, T] = {}
-        token = ""
-        while True:
-            page = await client.list(
-                resource,
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=field_selector,
-                limit=limit,
-                continue_token=token,
-                metadata_only=metadata_only,
-            )
-            for item in page.get("items") or ():
-                value = project(item)
-                if value is not None:
-                    items[key_of(item)] = value
-            token = page["metadata"].get("continue", "")
-            if not token:
-                return Listing(items=items, resource_version=page["metadata"]["resourceVersion"])
+        coming = asyncio.create_task(fetch(limit, ""))
+        try:
+            while True:
+                request, payload = await coming
+                ahead = next_page(payload)
+                if ahead:
+                    coming = asyncio.create_task(fetch(limit, ahead))
+                    await asyncio.sleep(0)  # so that it is on its way before this page takes the processor
+                page = listed(request, payload)
+                for item in page.get("items") or ():
+                    value = project(item)
+                    if value is not None:
+                        items[key_of(item)] = value
+                token = page["metadata"].get("continue", "")
+                if not token:
+                    return Listing(items=items, resource_version=page["metadata"]["resourceVersion"])
+                if token != ahead:
+                    coming.cancel()
+                    coming = asyncio.create_task(fetch(limit, token))
+        finally:
+            coming.cancel()
 
     for _ in range(BEGINNINGS):
         try:

@@ -73,6 +73,7 @@ class Reflector(Generic[T]):
         *,
         project: Callable[[JsonObject], T | None],
         sink: Sink[T],
+        name: str = "",
         namespace: str | None = None,
         label_selector: str = "",
         field_selector: str = "",
@@ -84,13 +85,15 @@ class Reflector(Generic[T]):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float] = _random.random,
     ) -> None:
-        """`watch_seconds`: about how long one watch lasts.
+        """`name`: what it is called in logs and metrics; without one, plural and selectors of the kind.
+
+        `watch_seconds`: about how long one watch lasts.
 
         `stall_seconds`: how long one may be silent. Servers send a bookmark about once a minute: two may be
         late.
         """
         selector = ",".join(part for part in (label_selector, field_selector) if part)
-        self.name = f"{resource.plural}[{selector}]" if selector else resource.plural
+        self.name = name or (f"{resource.plural}[{selector}]" if selector else resource.plural)
         self.synced = asyncio.Event()
         self.last_contact = clock()
         self.lists = 0

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from berth.kube.client import JsonObject
 from berth.kube.errors import from_status
+from berth.kube.lean import lean
 from berth.kube.listing import Key, key_of
 
 LONGEST_LINE = 32 * 1024 * 1024
@@ -84,7 +85,7 @@ class EventReader:
 
     def _decode(self, line: bytes) -> WatchEvent:
         try:
-            raw = json.loads(line)
+            raw = json.loads(lean(line))
             kind, item = raw["type"], raw["object"]
             if kind != "ERROR":
                 key = ("", "") if kind == "BOOKMARK" else key_of(item)

@@ -26,12 +26,16 @@ from berth.kube.config import ConfigError, Connection
 from berth.kube.errors import ApiError, Unauthorized, Unreachable, from_response
 
 OnCall = Callable[[str, str, int, float], None]
-"""Told of each request: verb, resource (`pods`, `trainingjobs/status`), HTTP code (0: no answer), seconds.
+"""Told of each request: verb (`dry-run-create` for a create that stores nothing), resource (`pods`,
+`trainingjobs/status`), HTTP code (0: no answer), seconds.
 
 The seconds end with the answer's headers."""
 
 KEPT_SECONDS = 60.0
 CONNECT_SECONDS = 10.0
+READ_BYTES = 1 << 20
+"""Bytes of an answer that may wait to be read. A page of a list comes in thousands of chunks: with the usual 64 KiB the
+connection is stopped and started again at every other of them."""
 
 _NO_ANSWER = (
     aiohttp.ClientConnectionError,
@@ -52,6 +56,11 @@ class Request:
     told: str
     headers: Mapping[str, str]
     body: bytes | None = None
+
+    @property
+    def counted_as(self) -> str:
+        """Its verb for the count: a dry run stores nothing, and is told apart."""
+        return f"dry-run-{self.verb}" if "dryRun=" in self.target else self.verb
 
     @property
     def writes(self) -> bool:
@@ -175,7 +184,7 @@ class Transport:
             code = response.status
         finally:
             if self._on_call is not None:
-                self._on_call(request.verb, request.resource, code, self._clock() - started)
+                self._on_call(request.counted_as, request.resource, code, self._clock() - started)
         return response
 
     async def _renew(self, refused: ApiError) -> None:
@@ -205,6 +214,7 @@ class Transport:
                 socket_factory=_socket,
             ),
             headers=self._headers,
+            read_bufsize=READ_BYTES,
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=self.connection.proxy,
         )
