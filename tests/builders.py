@@ -15,6 +15,7 @@ from berth.core.model import (
     Cause,
     Ending,
     Gang,
+    Groups,
     Hindrance,
     Job,
     JobKey,
@@ -68,11 +69,13 @@ def a_pool(
     sizes: tuple[int, ...] | None = None,
     sizes_alone: tuple[int, ...] | None = None,
     problem: str | None = None,
+    defaults: str = "",
 ) -> Pool:
     """A pool over given nodes; `used` by node name."""
     tree, ordered = Tree.build(name, levels, nodes)
     taken = [dict((used or {}).get(n.name, {})) for n in ordered]
-    return Pool(name, resource, Ledger(tree, ordered, [*taken]), sizes=sizes, sizes_alone=sizes_alone, problem=problem)
+    ledger = Ledger(tree, ordered, [*taken])
+    return Pool(name, resource, ledger, sizes=sizes, sizes_alone=sizes_alone, problem=problem, defaults=defaults)
 
 
 _MARKS: dict[str, dict[str, Any]] = {
@@ -125,9 +128,13 @@ def a_gang(
     rather_inside: str | None = None,
     selector: Mapping[str, str] | None = None,
     tolerations: tuple[Toleration, ...] = (),
+    groups: tuple[int, str] | None = None,
     **requests: int,
 ) -> Gang:
-    """A gang that must stay `inside` one domain of a level, or would `rather`; `requests` besides its devices."""
+    """A gang that must stay `inside` one domain of a level, or would `rather`; `requests` besides its devices.
+
+    `groups`: so many consecutive ranks inside one domain of that level.
+    """
     return Gang(
         replicas=replicas,
         devices=devices,
@@ -137,6 +144,7 @@ def a_gang(
         requests=tuple(requests.items()),
         selector=tuple((selector or {}).items()),
         tolerations=tolerations,
+        groups=groups and Groups(*groups),
     )
 
 

@@ -69,7 +69,7 @@ def test_kubectl_frames_a_single_mistake_for_people(control_plane: ControlPlane)
     done = control_plane.kubectl("apply", "-f", "-", stdin=wrong, check=False)
     assert done.stderr.splitlines() == [
         'The TrainingJob "m" is invalid: ',
-        '* spec.runtime: Unsupported value: "MPI": supported values: "Torchrun", "None"',
+        '* spec.runtime: Unsupported value: "MPI": supported values: "Torchrun", "TorchNPU", "None"',
         f"* {NOT_ALL_CHECKED}",
     ]
     wrong = json.dumps(job("m", replicas=0, pools=[]))

@@ -45,11 +45,20 @@ def _find_and_forget(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
     return berth and _Untaken(berth.pool, berth.demand, berth.fit)
 
 
+def _find_the_first_devices(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
+    """Chooses devices as if the node were empty."""
+    berth = find(gang, pools)
+    if berth is None or not berth.devices:
+        return berth
+    return replace(berth, devices=((1 << gang.devices) - 1,) * gang.replicas)
+
+
 def _find_at_any_level(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
     return find(replace(gang, policy=Policy.PREFERRED), pools)
 
 
 forgets_what_it_gave = finding(_find_and_forget)
+gives_the_first_devices = finding(_find_the_first_devices)
 ignores_the_level = finding(_find_at_any_level)
 admits_half_gangs = placing(half_a_gang)
 takes_the_widest_place = placing(widest_level_first)

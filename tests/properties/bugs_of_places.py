@@ -10,7 +10,8 @@ from dataclasses import replace
 from types import FunctionType
 from typing import Any, ParamSpec, TypeVar
 
-from berth.core.model import Demand, Node
+from berth.core.grouping import place_groups
+from berth.core.model import Demand, Groups, Node
 from berth.core.placement import Fit, _tightest, fill, place
 from berth.core.slots import Ledger, SlotIndex
 
@@ -80,7 +81,7 @@ def first_of_equals(index: SlotIndex, replicas: int, widest: int) -> Fit | None:
 def _refill(pick: Callable[[list[tuple[int, int]], int], int]) -> Callable[[SlotIndex, int, int], Fit | None]:
     """Placement that fills the children of a domain in the order that `pick` chooses."""
 
-    def fill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list[tuple[int, int]]) -> None:
+    def refill(index: SlotIndex, level: int, domain: int, replicas: int, counts: list[tuple[int, int]]) -> None:
         if level == index.tree.leaf_level:
             counts.append((domain, replicas))
             return
@@ -88,10 +89,10 @@ def _refill(pick: Callable[[list[tuple[int, int]], int], int]) -> Callable[[Slot
         children = sorted((free[c], c) for c in index.tree.children(level, domain) if free[c])
         while replicas:
             slots, child = children.pop(pick(children, replicas))
-            fill(index, level + 1, child, min(slots, replicas), counts)
+            refill(index, level + 1, child, min(slots, replicas), counts)
             replicas -= min(slots, replicas)
 
-    return swapped(place, fill=fill)
+    return swapped(place, fill=refill)
 
 
 def _last_of_equals(children: list[tuple[int, int]], replicas: int) -> int:
@@ -240,3 +241,32 @@ class ForgetsToMove(SlotIndex):
         if order:
             insort(order, order.pop() + (1 << 32))
         return ((entry >> 32, entry & 0xFFFFFFFF) for entry in order if entry >> 32 >= slots)
+
+
+# Groups
+
+
+def forgets_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+    """Places the gang as if each rank stood for itself."""
+    del groups
+    return place(index, replicas, widest)
+
+
+def counts_slots_for_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+    """Takes every slot for a group: domains get more than they have room for."""
+    return swapped(place_groups, place=_of_slots(groups.size))(index, replicas, widest, groups)
+
+
+def _of_slots(size: int) -> Callable[[SlotIndex, int, int], Fit | None]:
+    def spoilt(index: SlotIndex, wanted: int, widest: int) -> Fit | None:
+        fit = place(index, max(1, wanted // size), widest)
+        return fit and replace(fit, counts=tuple((domain, number * size) for domain, number in fit.counts))
+
+    return spoilt
+
+
+def wants_all_groups_together(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+    """Looks for one domain of the groups' level that holds them all."""
+    level = index.tree.level(groups.level)
+    assert level is not None
+    return place(index, replicas, max(level, widest))

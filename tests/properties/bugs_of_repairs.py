@@ -55,14 +55,16 @@ def _widest_with_room(ledger: Ledger, demand: Demand, survivors: list[int], lost
     return None if repair._level(ledger, demand, survivors, lost, widest) is None else widest
 
 
-def _around_rank_0(pool: Pool, ranks: list[int], generation: int, now: int, epoch: int) -> Placement:
+def _around_rank_0(
+    pool: Pool, ranks: list[int], generation: int, now: int, epoch: int, devices: tuple[int, ...]
+) -> Placement:
     told = describe(pool, ranks[:1], generation, now, epoch)
-    return replace(describe(pool, ranks, generation, now, epoch), spans=told.spans)
+    return replace(describe(pool, ranks, generation, now, epoch, devices), spans=told.spans)
 
 
 def _where_it_is_emptiest(
     ledger: Ledger, demand: Demand, kept: dict[int, int], lost: list[int], widest: int
-) -> dict[int, int]:
+) -> tuple[dict[int, int], dict[int, int]]:
     """Looks at the whole domain, whoever is beside."""
     domain = ledger.tree.above(next(iter(kept.values())))[widest]
     found = {}
@@ -70,7 +72,7 @@ def _where_it_is_emptiest(
         free = ledger.index(demand).free[-1]
         found[rank] = max(ledger.tree.nodes(widest, domain), key=lambda position: free[position])
         ledger.take(found[rank], demand, 1)
-    return found
+    return found, {}
 
 
 ignores_the_level_in_repair = swapped(mend, widest_level=lambda *_: 0)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from berth.core.admission import Pool
+from berth.core.layout import Choice, Layout
 from berth.core.model import Demand, Gang, Node, Policy, Taint
+from berth.core.numbering import Numbering
 from berth.core.slots import Ledger, SlotIndex
 from berth.core.topology import Tree
 from tests.builders import GPU, node, tolerates
@@ -16,11 +18,15 @@ NPU = "huawei.com/Ascend910"
 LEVELS = ("spine", "leaf", "rack")
 TAINT = Taint("team", "infra", "NoSchedule")
 ZONE = "zone"
+RINGS = Layout(8, Choice.FITTING_GROUP, ((0, 1, 2, 3), (4, 5, 6, 7)), (1, 2, 4))
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """Nodes in no order, below `levels`, and what is taken on each of them."""
+    """Nodes in no order, below `levels`, and what is taken on each of them.
+
+    With a `layout` devices are chosen by id; then nothing is taken at first.
+    """
 
     name: str
     resource: str
@@ -29,11 +35,17 @@ class Fleet:
     used: Mapping[str, Mapping[str, int]]
     sizes: tuple[int, ...] | None = None
     problem: str | None = None
+    layout: Layout | None = None
+
+    @property
+    def numbering(self) -> Numbering | None:
+        """How its devices are chosen by id."""
+        return Numbering(self.resource, self.layout) if self.layout is not None else None
 
     def ledger(self) -> Ledger:
         """A new ledger over the fleet."""
         tree, ordered = Tree.build(self.name, self.levels, self.nodes)
-        return Ledger(tree, ordered, [dict(self.used[n.name]) for n in ordered])
+        return Ledger(tree, ordered, [dict(self.used[n.name]) for n in ordered], numbering=self.numbering)
 
     def index(self, demand: Demand) -> SlotIndex:
         """New slot counts for a demand."""

@@ -11,7 +11,7 @@ from berth.core.model import Gang, Phase, Policy
 from tests.builders import GPU
 from tests.properties import referee
 from tests.properties.dice import Dice, rolled
-from tests.properties.fleets import Fleet, roll_fleet
+from tests.properties.fleets import RINGS, Fleet, roll_fleet
 from tests.properties.law import Room
 from tests.properties.world import Cycle, World
 
@@ -80,6 +80,9 @@ def roll_stream(dice: Dice) -> Stream:
         gangs.append(replace(gang, replicas=min(gang.replicas, _most(made, gang))))
     kinds = [*_OFTEN, *_OFTEN, *_OFTEN, *_OFTEN, *_SELDOM, "submit", "edit shape"]
     moves = [(dice.pick(kinds), dice.below(6), dice.below(6)) for _ in range(dice.between(10, 50))]
+    if dice.flip():  # devices are chosen by id, and replicas share nodes
+        made = replace(made, layout=RINGS)
+        gangs = [replace(gang, devices=dice.pick((4, 2, 1))) if gang.devices == 4 else gang for gang in gangs]
     return Stream(made, tuple(gangs), (("submit", 0, 1), ("submit", 1, 2), *moves))
 
 
@@ -130,6 +133,11 @@ STREAMING = Room("a stream", cycle, rolled(roll_stream, 200), tries=140)
 @STREAMING.law
 def no_slot_is_given_twice(thing: Cycle, stream: Stream) -> None:
     _assert_no("slots", _lived(thing, stream))
+
+
+@STREAMING.law
+def no_device_is_given_twice(thing: Cycle, stream: Stream) -> None:
+    _assert_no("devices", _lived(thing, stream))
 
 
 @STREAMING.law

@@ -35,12 +35,16 @@ class JobObject:
 
 @dataclass
 class PodObject:
-    """A Pod as the API server keeps it; it may run on one node only, once kube-scheduler finds it room there."""
+    """A Pod as the API server keeps it; it may run on one node only, once kube-scheduler finds it room there.
+
+    `devices`: the mask of those that it asks for, where they are chosen by id.
+    """
 
     pod: Pod
     owner: str
     gang: Gang
     meant_for: str
+    devices: int = 0
     stuck: bool = False
     """Something keeps it from starting on its node."""
 

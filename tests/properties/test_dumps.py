@@ -23,6 +23,7 @@ def _assert_same(snapshot: Snapshot, again: Snapshot) -> None:
         assert other.ledger.tree == pool.ledger.tree
         assert other.ledger.nodes == pool.ledger.nodes
         assert other.ledger.used == pool.ledger.used
+        assert (other.ledger.held, other.ledger.numbering) == (pool.ledger.held, pool.ledger.numbering)
 
 
 def _through_a_file(snapshot: Snapshot, now: int) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from berth.cluster.claims import Claim
 from berth.cluster.pools import Members, Pools, Requirement
-from berth.cluster.requests import Requests
 from berth.core.admission import Pool
+from berth.core.layout import UNKNOWN, Choice, Layout, fits
 from berth.core.model import Demand, Node, Taint
 from tests.unit.wire_objects import GPU, LEVELS, pool_facts
 
@@ -27,6 +28,7 @@ SELECTORS = (
     (Requirement("pool", "NotIn", frozenset({"a"})),),
     (Requirement("spine", "Exists"),),
 )
+MESH = Layout(8, Choice.FEWEST_LEFT)
 DEMAND = Demand(((GPU, 4), ("pods", 1)))
 
 KINDS = (
@@ -61,7 +63,7 @@ class Truth:
 
     nodes: dict[str, Node] = field(default_factory=dict)
     pools: dict[str, Any] = field(default_factory=dict)
-    claims: dict[tuple[str, str], Requests] = field(default_factory=dict)
+    claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
 
     def fresh(self) -> Pools:
         """Pools that were told nothing but that."""
@@ -70,9 +72,24 @@ class Truth:
             pools.set_node(node)
         for facts in self.pools.values():
             pools.set_pool(facts)
-        for (node_name, claimant), requests in self.claims.items():
-            pools.claim(node_name, claimant, requests)
+        for (node_name, claimant), claim in self.claims.items():
+            pools.claim(node_name, claimant, claim)
         return pools
+
+    def held(self, node: str) -> int:
+        """Mask of the devices taken on a node, unknown if any of its claimants does not say."""
+        claims = [claim for (on, _), claim in self.claims.items() if on == node and dict(claim.requests)[GPU]]
+        mask = 0
+        for claim in claims:
+            mask |= UNKNOWN if claim.ids is None else claim.ids
+        return mask
+
+
+def a_claim(devices: int, second: int) -> Claim:
+    """So many devices: the first, the last, or nobody knows which."""
+    first = (1 << min(devices, 8)) - 1
+    ids = (first, first << 8 - min(devices, 8), None)[second % 3]
+    return Claim(((GPU, min(devices, 8)), ("pods", 1)), ids)
 
 
 def play(pools: Pools, moves: list[Move], look: Callable[[Truth], None] = lambda _: None) -> Truth:
@@ -95,8 +112,8 @@ def play(pools: Pools, moves: list[Move], look: Callable[[Truth], None] = lambda
                 truth.nodes.pop(name, None)
                 pools.drop_node(name)
             case "claim":
-                truth.claims[name, f"c{second % 2}"] = ((GPU, first), ("pods", 1))
-                pools.claim(name, f"c{second % 2}", ((GPU, first), ("pods", 1)))
+                truth.claims[name, f"c{second % 2}"] = a_claim(first, second)
+                pools.claim(name, f"c{second % 2}", a_claim(first, second))
             case "release":
                 truth.claims.pop((name, f"c{second % 2}"), None)
                 pools.release(name, f"c{second % 2}")
@@ -109,6 +126,7 @@ def play(pools: Pools, moves: list[Move], look: Callable[[Truth], None] = lambda
                     created=second,
                     selector=SELECTORS[first % 4],
                     levels=levels,
+                    layout=MESH if second > 2 else None,
                 )
                 pools.set_pool(truth.pools[pool])
             case "drop":
@@ -126,6 +144,7 @@ def seen(pools: dict[str, Pool]) -> dict[str, Any]:
             pool.ledger.tree,
             pool.ledger.nodes,
             [{k: v for k, v in used.items() if v} for used in pool.ledger.used],
+            pool.ledger.held.copy(),
             pool.ledger.index(DEMAND).free,
             pool.ledger.index(DEMAND).whole,
             pool.ledger.index(DEMAND).order,
@@ -167,13 +186,24 @@ def old_snapshots_stand_still(make: Callable[[], Pools], moves: list[Move]) -> N
             assert before == plain(snapshot)
             for pool in snapshot.values():
                 free = pool.ledger.index(DEMAND).free[-1]
-                fits = [_room(n, dict(u)) for n, u in zip(pool.ledger.nodes, pool.ledger.used, strict=True)]
-                assert fits == free
+                assert free == [_room_at(pool, position) for position in range(len(pool.ledger.nodes))]
 
 
 def plain(pools: dict[str, Pool]) -> dict[str, Any]:
     """The same without asking for counts."""
-    return {name: (p.ledger.tree, p.ledger.nodes.copy(), [dict(u) for u in p.ledger.used]) for name, p in pools.items()}
+    return {
+        name: (p.ledger.tree, p.ledger.nodes.copy(), [dict(u) for u in p.ledger.used], p.ledger.held.copy())
+        for name, p in pools.items()
+    }
+
+
+def _room_at(pool: Pool, position: int) -> int:
+    ledger = pool.ledger
+    node, counted = ledger.nodes[position], _room(ledger.nodes[position], dict(ledger.used[position]))
+    if ledger.numbering is None:
+        return counted
+    free = MESH.all & ~ledger.held[position] if node.allocatable[GPU] == MESH.devices else 0
+    return min(counted, fits(MESH, free, 4))
 
 
 def _room(node: Node, used: dict[str, int]) -> int:
@@ -198,7 +228,20 @@ def every_node_is_in_one_pool_at_most(make: Callable[[], Pools], moves: list[Mov
         assert (name in inside) == (oldest.path(node.labels) is not None)
 
 
-LAWS = (are_always_as_if_told_only_the_end, old_snapshots_stand_still, every_node_is_in_one_pool_at_most)
+def the_devices_taken_are_those_that_claimants_name(make: Callable[[], Pools], moves: list[Move]) -> None:
+    pools = make()
+    truth = play(pools, moves)
+    for pool in pools.snapshot().values():
+        if pool.ledger.numbering is not None:
+            assert pool.ledger.held == [truth.held(node.name) for node in pool.ledger.nodes]
+
+
+LAWS = (
+    are_always_as_if_told_only_the_end,
+    old_snapshots_stand_still,
+    every_node_is_in_one_pool_at_most,
+    the_devices_taken_are_those_that_claimants_name,
+)
 
 
 def uphold(law: Callable[[Callable[[], Pools], list[Move]], None], make: Callable[[], Pools], tries: int) -> None:
@@ -268,6 +311,13 @@ class KeepsUnplaced(Pools):
             left.unplaced.add(name)
 
 
+class TrustsCounts(Pools):
+    """A planted bug: a claimant that does not say which devices it has is taken to have none."""
+
+    def claim(self, node: str, claimant: str, claim: Claim) -> None:
+        super().claim(node, claimant, replace(claim, ids=claim.ids or 0, requests=claim.requests[claim.ids is None :]))
+
+
 @pytest.mark.parametrize(
     ("law", "bug"),
     [
@@ -276,6 +326,7 @@ class KeepsUnplaced(Pools):
         (are_always_as_if_told_only_the_end, KeepsUnplaced),
         (old_snapshots_stand_still, SharesLedger),
         (every_node_is_in_one_pool_at_most, YoungestWins),
+        (the_devices_taken_are_those_that_claimants_name, TrustsCounts),
     ],
 )
 def test_a_planted_bug_is_caught(law: Callable[[Callable[[], Pools], list[Move]], None], bug: type[Pools]) -> None:

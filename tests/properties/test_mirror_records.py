@@ -44,7 +44,7 @@ FAILURES = st.builds(
     exit_code=st.none() | st.integers(0, 255),
     message=TEXTS,
 )
-PLACEMENTS = st.builds(
+PLAIN = st.builds(
     Placement,
     pool=NAMES,
     domain=TEXTS,
@@ -54,6 +54,14 @@ PLACEMENTS = st.builds(
     generation=st.integers(1, 2**40),
     admitted_at=TIMES,
     pods_created=st.booleans(),
+    differing=st.integers(0, 5000),
+    defaults=st.just("") | NAMES,
+)
+MASKS = st.integers(1, 2**16 - 1) | st.sampled_from((15, 255, 2**64 - 1))
+PLACEMENTS = PLAIN | PLAIN.flatmap(
+    lambda plain: st.lists(MASKS, min_size=len(plain.nodes), max_size=len(plain.nodes)).map(
+        lambda masks: replace(plain, devices=tuple(masks))
+    )
 )
 ENDINGS = st.builds(Ending, cause=st.sampled_from(Cause), at=TIMES, message=TEXTS, first_failure=st.none() | FAILURES)
 ATTEMPTS = st.builds(
@@ -133,6 +141,19 @@ def test_a_status_that_went_over_the_wire_is_the_same_status(pair: tuple[Record,
     status = through_the_wire(record, report)
     again = records.write(records.read(status), report, generation=3, priority=-7, before=status, now=2000)
     assert status == again
+
+
+def test_the_devices_of_5000_replicas_on_ragged_nodes_stay_small() -> None:
+    """The worst that can be: every node half taken in a pattern of its own, and every other node left out."""
+    draw = random.Random(7)
+    nodes = tuple(f"ascend-{2 * rank:05d}" for rank in range(5000))
+    devices = tuple(sum(1 << device for device in draw.sample(range(16), 8)) for _ in nodes)
+    spans = widest_first({"superpod": 120, "rack": 600, "node": 5000})
+    placement = Placement("a", "a", "a", spans, nodes, 1, 10**9, pods_created=True, devices=devices)
+    record = Record(attempt=1, placement=placement, started_at=10**9)
+    status = records.write(record, _report(record), generation=1, priority=0, before=None, now=10**9)
+    assert len(json.dumps(status.wire())) < 64 * 1024
+    assert record == records.read(through_the_wire(record, _report(record)))
 
 
 @given(record_pairs(), record_pairs(), st.sampled_from([3, 4]), st.sampled_from([-7, 0]))

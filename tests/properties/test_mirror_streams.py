@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from berth.api.job import TrainingJob
+from berth.cluster.claims import Claim
 from berth.cluster.mirror import Key, Mirror
 from berth.cluster.project import ForeignPod, OwnPod
 from berth.core.model import JobKey, Record
@@ -93,7 +94,7 @@ class CountsTwice(Mirror):
 
     def _claim_pod(self, own: OwnPod) -> None:
         if own.pod.node and not own.pod.ended:
-            self.pools.claim(own.pod.node, own.pod.uid, own.requests)
+            self.pools.claim(own.pod.node, own.pod.uid, Claim(own.requests))
 
 
 class MissesStrays(Mirror):
@@ -154,7 +155,7 @@ class OneNameForAll(Mirror):
     def put_foreign_pod(self, key: Key, pod: ForeignPod) -> None:
         self.drop_foreign_pod(key)
         self._foreign[key] = pod
-        self.pools.claim(pod.node, pod.uid, pod.requests)
+        self.pools.claim(pod.node, pod.uid, Claim(pod.requests))
 
     def drop_foreign_pod(self, key: Key) -> None:
         known = self._foreign.pop(key, None)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.properties import bugs_of_cycles as cycles
+from tests.properties import bugs_of_layouts as layouts
 from tests.properties import bugs_of_places as places
 from tests.properties import bugs_of_repairs as repairs
 from tests.properties.law import ROOMS, Room
@@ -38,6 +39,30 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "forks do not see what each other takes": [places.ForksShareUsage],
         "no more is taken on a node than it has room for": [places.TakesOneTooMany],
         "nodes kept out are counted by why": [places.CountsNoCordons, places.RemembersTooLong],
+    },
+    "grouping": {
+        "groups are whole and only on free slots": [places.counts_slots_for_groups],
+        "every group of consecutive ranks is in one domain of its level": [places.forgets_groups],
+        "room for groups is found wherever there is any and in the narrowest domain": [
+            places.wants_all_groups_together
+        ],
+    },
+    "laying out": {
+        "what is chosen is free whole and legal": [
+            layouts.crosses_rings,
+            layouts.takes_the_fullest_ring,
+            layouts.forgets_matching_positions,
+            layouts.opens_a_fresh_module,
+            layouts.takes_one_too_few,
+        ],
+        "something is chosen wherever anything is legal": [layouts.wants_one_more, layouts.never_crosses],
+        "as many fit as can be given one after the other": [layouts.divides, layouts.stops_after_one],
+    },
+    "numbering": {
+        "no device is chosen twice": [layouts.TakesByCount],
+        "as many slots are counted as free devices hold": [layouts.TakesByCount, places.TakesWithoutLog],
+        "forks do not see which devices each other takes": [layouts.ForksShareDevices],
+        "every node without a slot is told with why": [layouts.TrustsCountsAlone],
     },
     "looking up": {
         "counts add up to those of every path": [places.CountsClosedNodes],
@@ -99,6 +124,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
     },
     "a stream": {
         "no slot is given twice": [cycles.forgets_what_it_gave],
+        "no device is given twice": [cycles.gives_the_first_devices],
         "every gang is whole or absent": [cycles.admits_half_gangs],
         "a gang never leaves its required level": [cycles.ignores_the_level],
         "what is done to pods is on record before": [cycles.deletes_before_it_is_on_record],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot
-from berth.core.model import Gang, Job, JobKey, Phase, Pod
+from berth.core.model import Gang, Job, JobKey, Phase, Placement, Pod
 from berth.core.plan import Decision, Plan, Report, Verb
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
@@ -159,7 +159,8 @@ class World(Surroundings):
             rank=rank,
             phase=Phase.PENDING,
         )
-        return PodObject(pod, job.spec.uid, job.spec.gang, placement.nodes[rank])
+        devices = placement.devices[rank] if placement.devices else 0
+        return PodObject(pod, job.spec.uid, job.spec.gang, placement.nodes[rank], devices)
 
     def _land(self, key: JobKey) -> None:
         del self.flights[key]
@@ -203,6 +204,7 @@ class World(Surroundings):
             for resource, amount in given[node.name].items():
                 if amount > node.allocatable.get(resource, 0):
                     self._fault("slots", f"{node.name}: {amount} {resource} given")
+        self._held()
         for job in self.jobs.values():
             placement = job.record.holds
             if placement is not None and len(placement.nodes) != job.spec.gang.replicas:
@@ -264,15 +266,45 @@ class World(Surroundings):
     # What the operator sees
 
     def _placements(self) -> dict[tuple[str, int], tuple[Gang, tuple[str, ...]]]:
+        """Gangs whose devices count, and their nodes, by job and attempt."""
+        return {key: (gang, placement.nodes) for key, (gang, placement) in self._holding().items()}
+
+    def _holding(self) -> dict[tuple[str, int], tuple[Gang, Placement]]:
         """Placements whose devices count, by job and attempt: on record, or just being written."""
         found = {}
         for key, job in self.jobs.items():
             flight = self.flights.get(key)
             if flight is not None and flight.decision.record.holds is not None:
-                found[job.spec.uid, flight.decision.record.attempt] = (flight.gang, flight.decision.record.holds.nodes)
+                found[job.spec.uid, flight.decision.record.attempt] = (flight.gang, flight.decision.record.holds)
             if job.record.holds is not None:
-                found[job.spec.uid, job.record.attempt] = (job.spec.gang, job.record.holds.nodes)
+                found[job.spec.uid, job.record.attempt] = (job.spec.gang, job.record.holds)
         return found
+
+    def _held(self) -> dict[str, int]:
+        """Mask of the devices taken on each node, where they are chosen by id.
+
+        No two jobs may have one; of two placements of one job the later takes over from the earlier.
+        """
+        held = dict.fromkeys((node.name for node in self.fleet.nodes), 0)
+        if self.fleet.layout is None:
+            return held
+        placements = self._holding()
+        claims: dict[tuple[str, str], int] = {}
+        for (uid, _), (gang, placement) in placements.items():
+            own: dict[str, int] = {}
+            for node, mask in zip(placement.nodes, placement.devices, strict=True):
+                if own.get(node, 0) & mask or mask.bit_count() != gang.devices:
+                    self._fault("devices", f"{uid} gets {mask:b} of {node} beside {own.get(node, 0):b}")
+                own[node] = own.get(node, 0) | mask
+                claims[uid, node] = claims.get((uid, node), 0) | mask
+        for known in self.pods.values():
+            if known.pod.node and not known.pod.ended and (known.owner, known.pod.attempt) not in placements:
+                claims[known.pod.name, known.pod.node] = known.devices
+        for (who, node), mask in claims.items():
+            if mask & held[node]:
+                self._fault("devices", f"{who} has {mask:b} of {node}, {held[node]:b} are taken")
+            held[node] |= mask
+        return held
 
     def _claims(self) -> dict[JobKey, dict[str, Requests]]:
         """What each job's placements take, by node; of two of one job, each node's larger part."""
@@ -299,7 +331,15 @@ class World(Surroundings):
 
     def _pool(self, used: Mapping[str, Mapping[str, int]]) -> Pool:
         tree, ordered = Tree.build(self.fleet.name, self.fleet.levels, self.nodes.values())
-        return Pool(self.fleet.name, self.fleet.resource, Ledger(tree, ordered, [used[node.name] for node in ordered]))
+        held, numbering = self._held(), self.fleet.numbering
+        ledger = Ledger(
+            tree,
+            ordered,
+            [used[node.name] for node in ordered],
+            numbering=numbering,
+            held=[held[node.name] for node in ordered] if numbering else None,
+        )
+        return Pool(self.fleet.name, self.fleet.resource, ledger)
 
     def _views(self) -> tuple[Job, ...]:
         views = []

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from berth.act.actuator import Actuator
+from berth.api.pod_defaults import PodDefaults
 from berth.cluster import records
 from berth.cluster.jobs import Replica
 from berth.core import explain
 from berth.core.model import Cause, Ending, Record
 from berth.core.plan import Decision, Event, Plan, Verb
 from tests.unit.acting import BUDGET, KEY, PODS, SERVICE, STATUS, UID, Ground
-from tests.unit.wire_objects import own_pod, placed, pod_object, status_of
+from tests.unit.wire_objects import own_pod, placed, pod_object, pool_facts, status_of
 
 pytestmark = pytest.mark.looptime
 
@@ -75,6 +76,21 @@ async def test_devices_are_taken_from_the_decision_on(ground: Ground) -> None:
     held.release.set()
     await ground.settle()
     assert {"n1", "n2"} == ground.taken()
+
+
+async def test_a_gang_is_not_made_with_other_defaults_than_it_was_planned_with(ground: Ground) -> None:
+    """The pool is edited while the placement is being written: the attempt is given up, and planned anew."""
+    ground.submit()
+    held = ground.cluster.hold(STATUS)
+    ground.decide()
+    await held.arrived.wait()
+    defaults = PodDefaults.model_validate({"sharedMemory": "1Gi"})
+    ground.mirror.put_pool(pool_facts(version=2, defaults=defaults, defaults_id="1234"))
+    held.release.set()
+    await ground.settle()
+    assert ground.cluster.names("pods") == []
+    text = "podDefaults of AcceleratorPool h800 changed while the gang was made"
+    assert ground.mirror.jobs[KEY].refused == text
 
 
 async def test_a_job_of_one_replica_needs_no_service(ground: Ground) -> None:

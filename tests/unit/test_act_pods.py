@@ -11,6 +11,8 @@ from berth.act.pods import NOT_TO_EVICT, Replicas, TemplateError, service
 from berth.api.job import Runtime
 from tests.unit.wire_objects import GPU, Json, a_job, a_template
 
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 TRAINER = {"name": "trainer", "image": "trainer:1"}
 
 
@@ -36,6 +38,34 @@ def test_a_replica_is_named_labelled_and_owned() -> None:
     }
     owner = {"apiVersion": "berth.dev/v1alpha1", "kind": "TrainingJob", "name": "train", "uid": "train-uid"}
     assert [{**owner, "controller": True, "blockOwnerDeletion": True}] == pod["metadata"]["ownerReferences"]
+
+
+def test_node_affinity_of_the_template_holds_beside_the_tie() -> None:
+    """Terms are alternatives, so each of them gets the tie; what is preferred, and other affinity, stays as it is."""
+    one = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+    other = {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["n9"]}]}
+    rather = [{"weight": 1, "preference": one}]
+    affinity = {
+        "nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [one, other]}, PREFERRED: rather},
+        "podAffinity": {PREFERRED: []},
+    }
+    written = copy.deepcopy(affinity)
+    spec = a_pod(template=a_template(TRAINER, affinity=affinity))["spec"]
+    tie = {"key": "metadata.name", "operator": "In", "values": ["n1"]}
+    assert spec["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"] == [
+        {**one, "matchFields": [tie]},
+        {"matchFields": [*other["matchFields"], tie]},
+    ]
+    assert spec["affinity"]["nodeAffinity"][PREFERRED] == rather
+    assert spec["affinity"]["podAffinity"] == {PREFERRED: []}
+    assert affinity == written
+
+
+def test_an_affinity_that_is_only_preferred_is_tied_all_the_same() -> None:
+    """There is no term to add the tie to, so it is one."""
+    spec = a_pod(template=a_template(TRAINER, affinity={"nodeAffinity": {PREFERRED: []}}))["spec"]
+    (term,) = spec["affinity"]["nodeAffinity"][REQUIRED]["nodeSelectorTerms"]
+    assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
 
 
 def test_labels_and_annotations_of_the_template_are_kept() -> None:
@@ -229,6 +259,23 @@ def test_a_container_may_override_what_its_runtime_is_told() -> None:
     assert env(pod)["PET_NPROC_PER_NODE"] == "1"
 
 
+def test_pytorch_on_ascend_finds_its_rendezvous() -> None:
+    """Sizes count dies, ranks count replicas; a group is a logical super-pod."""
+    groups = {"groups": {"size": 2, "level": "superpod"}}
+    pod = a_pod(5, replicas=8, devicesPerReplica=16, runtime="TorchNPU", topology=groups)
+    expected = {
+        "MASTER_ADDR": "train-1-0.train-1.team.svc",
+        "MASTER_PORT": "29500",
+        "WORLD_SIZE": "128",
+        "RANK": "5",
+        "LOCAL_WORLD_SIZE": "16",
+        "HCCL_CONNECT_TIMEOUT": "1800",
+        "HCCL_LOGIC_SUPERPOD_ID": "2",
+    }
+    assert expected == {name: value for name, value in env(pod).items() if not name.startswith("BERTH_")}
+    assert "HCCL_LOGIC_SUPERPOD_ID" not in env(a_pod(1, runtime="TorchNPU"))
+
+
 def test_all_containers_get_the_environment() -> None:
     """Those that prepare, too."""
     pod = a_pod(1, template=a_template(TRAINER, {"name": "b"}, initContainers=[{"name": "stage-in"}]))
@@ -288,6 +335,14 @@ def test_pods_of_one_gang_share_nothing() -> None:
         (
             a_template({**TRAINER, "resources": {"requests": 8}}),
             "containers[0].resources.requests: 8: must be an object",
+        ),
+        (
+            a_template(TRAINER, affinity={"nodeAffinity": "zone a"}),
+            "affinity.nodeAffinity: 'zone a': must be an object",
+        ),
+        (
+            a_template(TRAINER, affinity={"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": "zone"}}}),
+            f"affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms: 'zone': must be a list of objects",
         ),
         (a_template(TRAINER, initContainers="stage-in"), "initContainers: 'stage-in': must be a list of objects"),
         (a_template(TRAINER, initContainers=["stage-in"]), "initContainers[0]: 'stage-in': must be an object"),

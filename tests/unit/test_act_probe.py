@@ -23,7 +23,7 @@ pytestmark = pytest.mark.looptime
 
 
 async def tried(cluster: SmallCluster, pool: PoolFacts | None = None, **job: Any) -> Replica:
-    return await try_replica(cluster, JobEntry.of(a_job(**job)), pool)
+    return await try_replica(cluster, JobEntry.of(a_job(**job)), [pool] if pool else [])
 
 
 async def test_a_replica_counts_as_admission_would_make_it() -> None:
@@ -126,7 +126,6 @@ class Tries:
         self.prober = Prober(
             client=self.cluster,
             mirror=self.mirror,
-            pool=lambda _: self.mirror.pools.facts("h800"),
             again_seconds=60.0,
             pause_seconds=2.0,
             monotonic=self.loop.time,

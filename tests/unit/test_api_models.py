@@ -14,7 +14,7 @@ from berth.api.pool import POOL_REASONS, AcceleratorPool, PoolStatus
 from berth.api.rules import duration_seconds
 from berth.api.wire import cut, rfc3339, seconds
 from berth.core import model, plan
-from berth.core.explain import FINISHED, PLACED, PODS_READY, span
+from berth.core.explain import DEVICES, FINISHED, PLACED, PODS_READY, span
 
 NOON = 1_795_348_985
 NOON_TEXT = "2026-11-22T12:03:05Z"
@@ -91,8 +91,8 @@ def test_a_job_read_and_written_again_is_the_same() -> None:
         ({"pools": ["H800"]}, "'H800' must be 1 to 63"),
         ({"pools": [f"p{n}" for n in range(17)]}, "must have at most 16 entries, not 17"),
         ({"priorityClassName": "a/b"}, "'a/b' must be a name from kubectl get priorityclass"),
-        ({"runtime": "MPI"}, "Input should be 'Torchrun' or 'None'"),
-        ({"topology": {"policy": "Required"}}, "Field required"),
+        ({"runtime": "MPI"}, "Input should be 'Torchrun', 'TorchNPU' or 'None'"),
+        ({"topology": {"groups": {"size": 2}}}, "Field required"),
         ({"quota": "research"}, "Extra inputs are not permitted"),
         ({"template": {"spec": {"containers": []}}}, "must have at least one container"),
     ],
@@ -187,7 +187,7 @@ def test_the_words_of_the_wire_are_the_words_of_the_heart() -> None:
     """States, causes and reasons are spelled in both layers, which may not import each other: they must agree."""
     assert {str(word) for word in plan.State} == {str(word) for word in State}
     assert {str(word) for word in model.Cause} == {str(word) for word in Cause}
-    assert {PLACED, PODS_READY, FINISHED} == set(JOB_REASONS)
+    assert {PLACED, PODS_READY, FINISHED, DEVICES} == set(JOB_REASONS)
     assert {str(word) for word in plan.Reason} == set().union(*JOB_REASONS.values())
     assert set(PendingReason) <= JOB_REASONS[PLACED]
     assert {str(word) for word in model.Policy} == {str(word) for word in Policy}

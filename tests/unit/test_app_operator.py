@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
@@ -11,17 +10,16 @@ from berth.act.actuator import Actuator
 from berth.app.feeds import reflectors
 from berth.app.loop import Bell, Loop
 from berth.app.metrics.watches import LeaseState, WatchCounts
-from berth.app.operator import STUCK_SECONDS, StartError, _filled, _likely_pool, _Parts, _state_of
+from berth.app.operator import STUCK_SECONDS, StartError, _filled, _Parts, _state_of
 from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.settings import Settings
 from berth.app.tasks import background, first
-from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
 from berth.core.model import JobKey
 from berth.kube.events import EventRecorder
 from berth.kube.lease import Lease
 from tests.unit.small_cluster import SmallCluster, refusal
-from tests.unit.wire_objects import a_job, job_object, pool_facts
+from tests.unit.wire_objects import job_object
 
 
 class Ground:
@@ -151,28 +149,6 @@ async def test_a_stop_ends_all_parts() -> None:
         stop.set()
         await first(stop.wait(), broken)
     assert ended == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        (None, "h800"),
-        (["h800"], "h800"),
-        (["gone", "h800"], "h800"),
-        (["npu"], "npu"),
-        (["broken"], None),
-        (["gone"], None),
-    ],
-)
-def test_a_replica_is_tried_in_a_pool_that_the_job_may_run_in(wanted: Any, expected: str | None) -> None:
-    """One that can be used: it says what a device is called."""
-    mirror = Mirror()
-    mirror.put_pool(pool_facts("broken", resource="", problem=("UnknownProfile", "there is none")))
-    mirror.put_pool(pool_facts("npu", resource="example.com/npu"))
-    mirror.put_pool(pool_facts("h800"))
-    spec = {} if wanted is None else {"pools": wanted}
-    found = _likely_pool(JobEntry.of(a_job(**spec)), mirror)
-    assert (found.name if found else None) == expected
 
 
 def test_every_kind_that_is_watched_is_told_to_the_metrics() -> None:

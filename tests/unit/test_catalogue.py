@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from berth.accel.catalogue import Catalogue, CatalogueError, UnknownProfileError
-from berth.accel.profile import Choice, HandOverHook, Profile, normalised
+from berth.accel.profile import HandOverHook, Profile, normalised
 from berth.accel.resolve import AcceleratorError, resolve
 from berth.api.pool import AcceleratorPoolSpec
+from berth.core.layout import Choice, Layout
+from berth.core.spares import Spares
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +235,8 @@ def test_ascend_devices_are_handed_over_by_annotation(catalogue: Catalogue) -> N
     """The vendor's plugin reads ids and a unique time from the pod, and answers in two annotations."""
     hand_over = catalogue.entry("ascend-910b-8").make.hand_over
     assert hand_over.hook is HandOverHook.ASCEND_ANNOTATIONS
-    assert hand_over.annotation == "huawei.com/Ascend910"
-    assert hand_over.device.format(id=0) == "Ascend910-0"
+    assert hand_over.annotation.format(resource="huawei.com/Ascend910") == "huawei.com/Ascend910"
+    assert hand_over.device.format(kind="Ascend910", id=0) == "Ascend910-0"
     assert hand_over.order_annotation == "predicate-time"
     assert hand_over.answers == (
         "huawei.com/AscendReal",
@@ -356,7 +358,8 @@ def test_a_pool_takes_what_its_profile_says(catalogue: Catalogue) -> None:
     assert (found.vendor, found.model, found.resource_name) == ("Huawei", "910C", "huawei.com/Ascend910")
     assert found.sizes(replicas=1) == (1, *EVEN)
     assert found.sizes(replicas=2) == (16,)
-    assert found.groups == MODULES
+    assert found.layout is not None
+    assert found.layout.groups == MODULES
     assert found.hand_over.hook is HandOverHook.ASCEND_ANNOTATIONS
 
 
@@ -374,9 +377,61 @@ def test_a_device_can_be_written_out_without_a_profile(catalogue: Catalogue) -> 
     assert (found.profile, found.resource_name, found.sizes(replicas=4)) == (None, "acme.example/npu", None)
 
 
+def test_a_layout_can_be_written_out(catalogue: Catalogue) -> None:
+    """With groups Berth chooses the devices, whatever the make, and what a profile says of them no longer counts."""
+    layout = {"groups": [[0, 1], [2, 3]], "allowedSizes": [4, 2], "withinGroup": [2]}
+    written = Layout(4, Choice.FITTING_GROUP, ((0, 1), (2, 3)), (2,))
+    found = resolve(pool(accelerator={"resourceName": "acme.example/npu", "layout": layout}), catalogue)
+    assert (found.layout, found.sizes(replicas=2)) == (written, (2, 4))
+    assert resolve(pool(profile="ascend-910a-8", accelerator={"layout": layout}), catalogue).layout == written
+
+
+def test_spares_are_kept_only_where_a_pool_asks_for_them(catalogue: Catalogue) -> None:
+    """A pool that names no number gets the one that is customary for its make's domain of that level."""
+    network = {"topology": [{"level": "superpod", "nodeLabels": ["a/b"]}], "profile": "ascend-910c-superpod"}
+    assert resolve(pool(**network), catalogue).spares is None
+    found = resolve(pool(**network, spares={"level": "superpod"}), catalogue).spares
+    assert found == Spares("superpod", 2, ASCEND)
+    found = resolve(pool(**network, spares={"level": "superpod", "nodes": 5}), catalogue).spares
+    assert found == Spares("superpod", 5, ASCEND)
+
+
+def test_where_the_plugin_chooses_there_is_no_layout(catalogue: Catalogue) -> None:
+    """By profile, or because the resource's name is that of another software stack."""
+    assert resolve(pool(profile="nvidia-h800"), catalogue).layout is None
+    assert resolve(pool(profile="ascend-910b-8"), catalogue).layout is not None
+    hami = {"resourceName": "huawei.com/Ascend910B3"}
+    assert resolve(pool(profile="ascend-910b-8", accelerator=hami), catalogue).layout is None
+
+
 @pytest.mark.parametrize(
     ("spec", "reason", "says"),
     [
+        (
+            {"profile": "nvidia-h800", "spares": {"level": "spine"}},
+            "InvalidAccelerator",
+            "spec.spares.nodes: the profile advises none for level spine; write how many nodes to keep free under each",
+        ),
+        (
+            {"accelerator": {"resourceName": "a.b/c", "layout": {"groups": [[0, 1], [1, 2]], "allowedSizes": [1]}}},
+            "InvalidAccelerator",
+            "spec.accelerator.layout.groups: [[0, 1], [1, 2]]: every device of a node must stand in exactly one group",
+        ),
+        (
+            {"accelerator": {"resourceName": "a.b/c", "layout": {"groups": [[0], [1]], "allowedSizes": [1, 4]}}},
+            "InvalidAccelerator",
+            "spec.accelerator.layout.allowedSizes: 4 is more than the 2 devices of spec.accelerator.layout.groups",
+        ),
+        (
+            {
+                "accelerator": {
+                    "resourceName": "a.b/c",
+                    "layout": {"groups": [[0], [1]], "allowedSizes": [1, 2], "withinGroup": [2]},
+                }
+            },
+            "InvalidAccelerator",
+            "spec.accelerator.layout.withinGroup: 2 must be one of allowedSizes, and at most the 1 devices of the",
+        ),
         (
             {"profile": "h800"},
             "UnknownProfile",

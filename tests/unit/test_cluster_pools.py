@@ -7,6 +7,7 @@ import pytest
 
 from berth.accel.catalogue import Catalogue
 from berth.api.pool import AcceleratorPool
+from berth.cluster.claims import Claim
 from berth.cluster.pool_facts import facts
 from berth.cluster.pool_status import compose
 from berth.cluster.pools import Pools, Requirement
@@ -135,7 +136,7 @@ def test_a_pool_made_later_but_created_earlier_takes_its_nodes_back() -> None:
 def test_a_node_moves_with_its_labels() -> None:
     """To another place in the network, to another pool, out of all of them; what is taken there moves with it."""
     pools = a_pools(pool_facts(), pool_facts("h20", selector=(Requirement("pool", "In", frozenset({"h20"})),)))
-    pools.claim("n1", "pod", ((GPU, 4),))
+    pools.claim("n1", "pod", Claim(((GPU, 4),)))
     pools.set_node(node("n1"))
     pools.set_node(node("n2", {**H800, "leaf": "l2"}))
     assert names(pools) == ["n1", "n2"]
@@ -152,7 +153,7 @@ def test_a_node_that_goes_and_comes_back_has_taken_on_it_what_it_had() -> None:
     """Its pods may outlive its object."""
     pools = a_pools(pool_facts())
     pools.set_node(node("n1"))
-    pools.claim("n1", "pod", ((GPU, 4),))
+    pools.claim("n1", "pod", Claim(((GPU, 4),)))
     pools.drop_node("n1")
     assert names(pools) == []
     pools.set_node(node("n1"))
@@ -179,11 +180,11 @@ def test_claims_are_counted_once_for_each_claimant() -> None:
     """Told twice, told anew, released twice: the sum is that of the last word of each."""
     pools = a_pools(pool_facts())
     pools.set_node(node("n1"))
-    pools.claim("n1", "a", ((GPU, 2), ("cpu", 500)))
-    pools.claim("n1", "a", ((GPU, 2), ("cpu", 500)))
-    pools.claim("n1", "b", ((GPU, 1),))
+    pools.claim("n1", "a", Claim(((GPU, 2), ("cpu", 500))))
+    pools.claim("n1", "a", Claim(((GPU, 2), ("cpu", 500))))
+    pools.claim("n1", "b", Claim(((GPU, 1),)))
     assert used(pools, "n1") == {GPU: 3, "cpu": 500}
-    pools.claim("n1", "a", ((GPU, 4),))
+    pools.claim("n1", "a", Claim(((GPU, 4),)))
     assert used(pools, "n1") == {GPU: 5}
     pools.release("n1", "a")
     pools.release("n1", "a")
@@ -198,7 +199,7 @@ def test_an_old_snapshot_does_not_change_under_its_reader() -> None:
         pools.set_node(node(name))
     demand = Demand(((GPU, 8), ("pods", 1)))
     old = pools.snapshot()["h800"].ledger
-    pools.claim("n1", "pod", ((GPU, 8),))
+    pools.claim("n1", "pod", Claim(((GPU, 8),)))
     pools.set_node(node("n2", spec={"unschedulable": True}))
     new = pools.snapshot()["h800"].ledger
     assert (old.index(demand).free[0][0], new.index(demand).free[0][0]) == (2, 0)

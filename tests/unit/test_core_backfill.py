@@ -155,7 +155,7 @@ def test_a_gang_that_goes_on_elsewhere_counts_where_it_is_and_gives_back_what_it
     moved = replace(placement, nodes=("n2", "n1"), admitted_at=NOW)
     after = replace(job.record, attempt=2, placement=moved, held=540)
     found = stays([job], by_name(drawn(FOUR)), NOW, ASSUMED, {job.key: after})
-    assert [(stay.end, [position for position, _ in stay.takes]) for stay in found] == [
+    assert [(stay.end, [position for position, *_ in stay.takes]) for stay in found] == [
         (NOW + 1, [3]),
         (NOW + 60, [1, 2]),
     ]
@@ -165,7 +165,7 @@ def test_what_a_gang_gives_back_is_what_counts_as_taken_for_it() -> None:
     """Its template may have been edited since: then it asks for something else now."""
     job = running().but(claims={"n2": ((GPU, 8), ("cpu", 5)), "n3": ((GPU, 8), ("cpu", 7))}).built
     (stay,) = stays([job], by_name(drawn(FOUR)), NOW, ASSUMED, {})
-    assert stay.takes == ((2, {GPU: 8, "cpu": 5}), (3, {GPU: 8, "cpu": 7}))
+    assert stay.takes == ((2, {GPU: 8, "cpu": 5}, 0), (3, {GPU: 8, "cpu": 7}, 0))
 
 
 def _future(*jobs: JobBuilder, picture: str = FOUR) -> Future:

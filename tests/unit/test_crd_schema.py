@@ -245,7 +245,7 @@ def test_the_reference_has_a_row_for_every_field(kind: Kind) -> None:
     """Spec, status, what a template may not set: nothing is left out."""
     page = reference.files()[f"{kind.name.lower()}.md"]
     for path, _ in nodes(structural(kind.model)):
-        name = path.removeprefix(".spec.").removeprefix(".status.").removesuffix("[]").removesuffix(".*")
+        name = path.removeprefix(".spec.").removeprefix(".status.").rstrip("[]").removesuffix(".*")
         if path.startswith((".spec.", ".status.")):
             shown = name.removeprefix("template.spec.")
             assert f"`{name}`" in page or f"`{shown}`" in page, path

@@ -12,25 +12,9 @@ from pydantic import Field, model_validator
 
 from berth.api.rules import LabelKey, LabelName, ResourceName
 from berth.api.wire import Wire
+from berth.core.layout import Choice
 
 Sizes = tuple[Annotated[int, Field(ge=1)], ...]
-
-
-class Choice(StrEnum):
-    """How the devices of a replica are chosen among the free ones of a node."""
-
-    PLUGIN = "plugin"
-    """The node's device plugin chooses: Berth counts."""
-    FEWEST_LEFT = "fewest-left"
-    """Any, from the node with the fewest left over."""
-    FITTING_GROUP = "fitting-group"
-    """Within one group, the one whose free count stands first in `preferFree` for that size."""
-    GROUP_OR_HALVES = "group-or-halves"
-    """Within one group; a larger size as two halves on matching positions of two groups."""
-    WHOLE_GROUPS = "whole-groups"
-    """Whole groups; a single device from a group that is already in use, if there is one."""
-    RACK_BLOCK = "rack-block"
-    """Whole nodes, a block of the rack's mesh first."""
 
 
 class HandOverHook(StrEnum):
@@ -208,10 +192,12 @@ class HandOver(Wire):
     """How device ids reach the node's plugin, in the make's own words."""
 
     hook: HandOverHook = HandOverHook.PLUGIN
+    stack: str = ""
+    """The device plugin that takes ids this way; under the resource names of other stacks, the plugin chooses."""
     annotation: str = ""
-    """Annotation that lists the chosen devices."""
+    """Annotation that lists the chosen devices, `{resource}` standing for the name that they are counted under."""
     device: str = ""
-    """One device in that list, `{id}` standing for its physical number."""
+    """One device in that list, `{id}` standing for its physical number, `{kind}` for the end of the resource's name."""
     order_annotation: str = ""
     """Annotation by which the plugin tells pods of one node apart, unix nanoseconds, unique on the node."""
     answers: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from berth.act.belongings import Belongings
+from berth.act.devices import Chosen
 from berth.act.pods import Replicas, TemplateError, taken_by_scheduler
 from berth.act.refusals import taken, told
 from berth.act.statuses import Told, begins_to_wait
@@ -22,7 +23,8 @@ from berth.api.names import API_VERSION, JOB_KIND
 from berth.cluster import project, records
 from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
-from berth.core.model import Record
+from berth.cluster.pools import PoolFacts
+from berth.core.model import Placement, Record
 from berth.core.plan import Decision, Plan, Verb
 from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
@@ -236,16 +238,24 @@ class Actuator:
                 raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
             if pool.problem is not None:
                 raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            replicas = Replicas(seen, record.attempt, pool.resource, self._epoch, self._priority_class)
+            if pool.defaults_id != placement.defaults:
+                # A gang is made of one kind of pod, and it was planned by what it asked for then.
+                raise TemplateError(f"podDefaults of AcceleratorPool {placement.pool} changed while the gang was made")
+            replicas = Replicas(
+                seen, record.attempt, pool.resource, self._epoch, self._priority_class, pool_defaults=pool.defaults
+            )
+
+            def pod(rank: int) -> JsonObject:
+                return replicas.pod(rank, placement.nodes[rank], _chosen(pool, placement, rank))
+
             # Rank 0 first: what else the attempt has belongs to that pod.
             if ranks[0] == 0:
-                await self._create_pod(entry, replicas.pod(0, placement.nodes[0]))
+                await self._create_pod(entry, pod(0))
             anchor = entry.pods.get(project.pod_name(entry.key.name, record.attempt, 0))
             if anchor is None:
                 return  # it has gone already: the next cycle sees to that
             await self._belongings.create(entry, seen, record.attempt, anchor.pod.uid)
-            others = ranks[ranks[0] == 0 :]
-            await _all(self._create_pod(entry, replicas.pod(rank, placement.nodes[rank])) for rank in others)
+            await _all(self._create_pod(entry, pod(rank)) for rank in ranks[ranks[0] == 0 :])
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
         except (Conflict, NotFound, Transient):
@@ -345,6 +355,13 @@ def regarding(job: TrainingJob) -> Regarding:
     """What an event about a job refers to."""
     metadata = job.metadata
     return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
+
+
+def _chosen(pool: PoolFacts, placement: Placement, rank: int) -> Chosen | None:
+    """The devices that a placement gives to a rank, in the words of its pool; None where the plugin chooses."""
+    if not placement.devices:
+        return None
+    return Chosen(pool.hand_over, pool.resource, placement.devices[rank], placement.admitted_at, rank)
 
 
 def _owned(obj: JsonObject, entry: JobEntry) -> bool:

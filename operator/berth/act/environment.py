@@ -11,11 +11,16 @@ from berth.api.job import Runtime
 from berth.api.names import COORDINATOR_PORT
 
 PREFIX = "BERTH_"
+HCCL_CONNECT_SECONDS = 1800
+"""How long a replica waits for the others to connect: HCCL's own two minutes are over while images are being pulled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One replica of one attempt, as its trainer has to know it. `coordinator` is rank 0's host name."""
+    """One replica of one attempt, as its trainer has to know it.
+
+    `coordinator` is rank 0's host name. `group_size`: replicas of one group (`topology.groups`); None without groups.
+    """
 
     job: str
     attempt: int
@@ -23,6 +28,7 @@ class Rank:
     replicas: int
     devices: int
     coordinator: str
+    group_size: int | None = None
 
 
 def variables(rank: Rank, runtime: Runtime) -> list[dict[str, str]]:
@@ -45,7 +51,24 @@ def variables(rank: Rank, runtime: Runtime) -> list[dict[str, str]]:
             # Job and attempt, so that a stray worker of an earlier attempt cannot join.
             "PET_RDZV_ID": f"{rank.job}-{rank.attempt}",
         }
+    if runtime is Runtime.TORCH_NPU:
+        found |= _torch_npu(rank)
     return [{"name": name, "value": str(value)} for name, value in found.items()]
+
+
+def _torch_npu(rank: Rank) -> dict[str, str | int]:
+    """What the Ascend build of PyTorch and its HCCL read: sizes count dies, `RANK` counts nodes."""
+    found: dict[str, str | int] = {
+        "MASTER_ADDR": rank.coordinator,
+        "MASTER_PORT": COORDINATOR_PORT,
+        "WORLD_SIZE": rank.replicas * rank.devices,
+        "RANK": rank.replica,
+        "LOCAL_WORLD_SIZE": rank.devices,
+        "HCCL_CONNECT_TIMEOUT": HCCL_CONNECT_SECONDS,
+    }
+    if rank.group_size is not None:
+        found["HCCL_LOGIC_SUPERPOD_ID"] = rank.replica // rank.group_size
+    return found
 
 
 def merged(ours: list[dict[str, str]], theirs: Iterable[dict[str, object]]) -> list[dict[str, object]]:

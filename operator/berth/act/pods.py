@@ -9,9 +9,12 @@ readiness. A job of one replica needs no Service.
 import copy
 from typing import Any
 
+from berth.act import affinity, defaults
+from berth.act.devices import Chosen
 from berth.act.environment import Rank, merged, variables
 from berth.api import names
 from berth.api.job import Binding, TrainingJob
+from berth.api.pod_defaults import PodDefaults
 from berth.api.wire import MESSAGE_LENGTH, cut, rfc3339
 from berth.cluster.project import pod_name
 
@@ -93,7 +96,7 @@ class Replicas:
 
     `resource` is what a device is called on the nodes of the pool; None leaves the devices out (only to try the rest).
     `epoch` is the term of the leader that makes them. `priority_class`: their PriorityClass; None: the cluster's
-    default.
+    default. `pool_defaults`: what the pool merges into its replicas.
 
     Raises TemplateError if the template contradicts the job.
     """
@@ -105,8 +108,10 @@ class Replicas:
         resource: str | None,
         epoch: int = 0,
         priority_class: str | None = None,
+        pool_defaults: PodDefaults | None = None,
     ) -> None:
         self._job = job
+        self._variables = defaults.variables(pool_defaults)
         self._attempt = attempt
         self._epoch = epoch
         template = job.spec.template.manifest()
@@ -120,16 +125,21 @@ class Replicas:
             container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
         if resource is not None:
             _give_devices(self._spec["containers"], resource, job.spec.devices_per_replica)
+        if pool_defaults is not None:
+            defaults.merge(self._spec, pool_defaults, resource)
 
-    def pod(self, rank: int, node: str | None) -> dict[str, Any]:
-        """The pod of one rank, tied to its node; to none if `node` is None (only to try it)."""
+    def pod(self, rank: int, node: str | None, chosen: Chosen | None = None) -> dict[str, Any]:
+        """The pod of one rank, tied to its node; to none if `node` is None (only to try it).
+
+        `chosen`: its devices, where Berth chose them.
+        """
         job = self._job
         name = pod_name(job.metadata.name, self._attempt, rank)
         spec = copy.deepcopy(self._spec)
         spec["hostname"] = name
         if job.spec.replicas > 1:
             spec["subdomain"] = service_name(job.metadata.name, self._attempt)
-        environment = variables(self._rank(rank), job.spec.runtime)
+        environment = variables(self._rank(rank), job.spec.runtime) + self._variables
         for kind in ("initContainers", "containers"):
             for index, container in enumerate(spec.get(kind) or ()):
                 try:
@@ -138,6 +148,10 @@ class Replicas:
                     raise TemplateError(f"spec.template.spec.{kind}[{index}].{error}") from error
         if node is not None:
             _tie(spec, node, job.spec.binding)
+        annotations = self._metadata.get("annotations") or {}
+        if chosen is not None:
+            chosen.give(spec["containers"])
+            annotations = {**annotations, **chosen.annotations()}
         return {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -149,7 +163,7 @@ class Replicas:
                     names.LABEL_REPLICA: str(rank),
                     names.LABEL_EPOCH: str(self._epoch),
                 },
-                "annotations": {**(self._metadata.get("annotations") or {}), NOT_TO_EVICT: "false"},
+                "annotations": {**annotations, NOT_TO_EVICT: "false"},
                 "ownerReferences": [_owner(job)],
             },
             "spec": spec,
@@ -162,6 +176,7 @@ class Replicas:
             coordinator = f"{pod_name(name, self._attempt, 0)}.{service_name(name, self._attempt)}.{namespace}.svc"
         else:
             coordinator = "localhost"
+        groups = job.spec.topology.groups if job.spec.topology else None
         return Rank(
             job=name,
             attempt=self._attempt,
@@ -169,6 +184,7 @@ class Replicas:
             replicas=job.spec.replicas,
             devices=job.spec.devices_per_replica,
             coordinator=coordinator,
+            group_size=groups.size if groups else None,
         )
 
 
@@ -201,6 +217,12 @@ def _check_shape(spec: dict[str, Any]) -> None:
             resources = _object(container.get("resources") or {}, f"{field}.resources")
             for what in ("limits", "requests"):
                 _object(resources.get(what) or {}, f"{field}.resources.{what}")
+    of_nodes = _object((spec.get("affinity") or {}).get("nodeAffinity") or {}, "affinity.nodeAffinity")
+    field = f"affinity.nodeAffinity.{affinity.REQUIRED}"
+    required = _object(of_nodes.get(affinity.REQUIRED) or {}, field)
+    for index, term in enumerate(_objects(required.get("nodeSelectorTerms"), f"{field}.nodeSelectorTerms")):
+        for kind in ("matchExpressions", "matchFields"):
+            _objects(term.get(kind), f"{field}.nodeSelectorTerms[{index}].{kind}")
 
 
 def _objects(value: Any, field: str) -> list[dict[str, Any]]:
@@ -246,6 +268,4 @@ def _tie(spec: dict[str, Any], node: str, binding: Binding) -> None:
     if binding is Binding.DIRECT:
         spec["nodeName"] = node
         return
-    field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    required = {"nodeSelectorTerms": [{"matchFields": [field]}]}
-    spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    affinity.tie(spec, node)

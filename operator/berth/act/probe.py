@@ -8,16 +8,17 @@ generation of a job. What comes back is what the cycle counts with; what is refu
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from berth.act import affinity
 from berth.act.pods import Replicas, TemplateError
 from berth.act.refusals import taken, told
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
 from berth.cluster.pools import PoolFacts
 from berth.cluster.requests import of_pod
-from berth.core.model import Hindrance, Toleration
+from berth.core.model import Hindrance, Shape, Toleration
 from berth.core.plan import Reason
 from berth.kube.client import ApiClient
 from berth.kube.errors import AlreadyExists, ApiError, Transient
@@ -25,36 +26,65 @@ from berth.kube.resources import PODS
 
 logger = logging.getLogger(__name__)
 
-Find = Callable[[JobEntry], PoolFacts | None]
-
 
 async def try_replica(
-    client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int = 0, priority_class: str | None = None
+    client: ApiClient,
+    entry: JobEntry,
+    pools: Sequence[PoolFacts],
+    epoch: int = 0,
+    priority_class: str | None = None,
 ) -> Replica:
-    """Try rank 0 of the job's next attempt. Raises Transient if the API server could not be asked."""
-    generation = entry.generation
+    """Try rank 0 of the job's next attempt, once for each set of defaults of the pools that it may land in.
+
+    `pools` has one for each set. Without any, the devices are left out. What every pool would refuse hinders the job;
+    what only some would refuse keeps it out of these. Raises Transient if the API server could not be asked.
+    """
+    generation = entry.generation  # what is found out is about the template as it is now, not as it is then
+    tried = {pool.defaults_id: await _try_in(client, entry, pool, epoch, priority_class) for pool in pools}
+    if not tried:
+        tried[""] = await _try_in(client, entry, None, epoch, priority_class)
+    refused = [shape.refused for shape in tried.values() if shape.refused is not None]
+    plain = tried.get("") or next(iter(tried.values()))
+    hindered = Hindrance(Reason.TEMPLATE_REFUSED, refused[0]) if len(refused) == len(tried) else None
+    return Replica(
+        generation,
+        requests=plain.requests,
+        selector=plain.selector,
+        tolerations=plain.tolerations,
+        affinity=plain.affinity,
+        shapes=() if tried.keys() == {""} else tuple(sorted(tried.items(), key=lambda item: item[0])),
+        hindrance=hindered,
+    )
+
+
+async def _try_in(
+    client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int, priority_class: str | None
+) -> Shape:
+    """Try it as it would be in one pool."""
     resource = (pool.resource or None) if pool else None
     # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
     attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
     try:
-        pod = Replicas(entry.manifest, attempt, resource, epoch, priority_class).pod(0, None)
+        replicas = Replicas(
+            entry.manifest, attempt, resource, epoch, priority_class, pool_defaults=pool.defaults if pool else None
+        )
+        pod = replicas.pod(0, None)
     except TemplateError as error:
-        return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, str(error)))
+        return Shape(refused=str(error))
     try:
         made = await client.create(PODS, pod, namespace=entry.key.namespace, dry_run=True)
     except Transient:
         raise
     except AlreadyExists:
-        text = taken(pod["metadata"]["name"])
-        return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, text))
+        return Shape(refused=taken(pod["metadata"]["name"]))
     except ApiError as error:
-        return Replica(generation, hindrance=Hindrance(Reason.TEMPLATE_REFUSED, told(error, pod)))
+        return Shape(refused=told(error, pod))
     spec = made["spec"]
-    return Replica(
-        generation=generation,
+    return Shape(
         requests=tuple(r for r in of_pod(spec) if r[0] != resource),
         selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),
         tolerations=tuple(_tolerations(spec.get("tolerations") or ())),
+        affinity=affinity.required(spec),
     )
 
 
@@ -79,7 +109,6 @@ class Prober:
         *,
         client: ApiClient,
         mirror: Mirror,
-        pool: Find,
         priority_class: str | None = None,
         again_seconds: float = 60.0,
         epoch: int = 0,
@@ -88,7 +117,6 @@ class Prober:
     ) -> None:
         self._client = client
         self._mirror = mirror
-        self._pool = pool
         self._priority_class = priority_class
         self._again = again_seconds
         self._epoch = epoch
@@ -114,7 +142,9 @@ class Prober:
 
     async def _try(self, entry: JobEntry) -> None:
         try:
-            replica = await try_replica(self._client, entry, self._pool(entry), self._epoch, self._priority_class)
+            replica = await try_replica(
+                self._client, entry, self._mirror.landings(entry), self._epoch, self._priority_class
+            )
         except Transient as error:
             logger.warning("replica not tried", extra={"job": str(entry.key), "error": str(error)})
             await asyncio.sleep(self._pause)

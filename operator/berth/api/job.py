@@ -29,6 +29,7 @@ class Runtime(StrEnum):
     """Which environment the replicas get, besides Berth's own."""
 
     TORCHRUN = "Torchrun"
+    TORCH_NPU = "TorchNPU"
     NONE = "None"
 
 
@@ -46,19 +47,49 @@ class Binding(StrEnum):
     DIRECT = "Direct"
 
 
+class JobGroups(Wire):
+    """Groups of consecutive ranks that sit close together, such as the ranks of one logical super-pod."""
+
+    size: Annotated[int, Between(2, MOST_REPLICAS, "ranks of one group; leave groups out where each stands for itself")]
+    """Replicas of one group: ranks 0 to size - 1 are the first, and so on."""
+    level: LabelName
+    """Level of the pool's network tree: every group sits inside one domain of it. `node`: on one node."""
+
+
+_SOMETHING = Rule(
+    "has(self.level) || has(self.groups)",
+    "name a level for the whole gang, or groups; leave topology out for the narrowest domain that has room now",
+    path=".level",
+    required=True,
+)
+
+
 class JobTopology(Wire):
     """Where in the network the gang has to sit."""
 
-    level: LabelName
+    model_config = ConfigDict(json_schema_extra=rules(_SOMETHING))
+
+    level: LabelName | None = None
     """Level of the pool's network tree, such as `leaf`: the whole gang sits inside one domain of it. `node`: on one
-    node."""
+    node. Absent: in the narrowest domain that has room now."""
     policy: Policy = Policy.REQUIRED
     """`Required`: the job waits until one domain of the level has room for the whole gang. `Preferred`: where none
     has, the gang is spread over as few domains as possible."""
+    groups: JobGroups | None = None
+    """Ranks that belong closer together than the whole gang. Absent: none do."""
+
+
+_WHOLE_GROUPS = Rule(
+    "!has(self.topology) || !has(self.topology.groups) || self.replicas % self.topology.groups.size == 0",
+    "must divide spec.replicas, so that every group is whole: change one of the two",
+    path=".topology.groups.size",
+)
 
 
 class TrainingJobSpec(Wire):
     """What the job asks for."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_WHOLE_GROUPS))
 
     replicas: Annotated[int, Between(1, MOST_REPLICAS, "one pod each, all placed together or not at all")]
     """Pods of the job. All of them together are the gang: it is placed whole or not at all, ranks in network order."""
@@ -81,7 +112,9 @@ class TrainingJobSpec(Wire):
     submission; it is not given to the pods. Absent: the cluster's default class, or 0."""
     runtime: Runtime = Runtime.NONE
     """Which environment the replicas get. `Torchrun`: `PET_*`, so that `torchrun` needs no arguments to form its
-    rendezvous. `None`: only `BERTH_*`, which every replica gets."""
+    rendezvous. `TorchNPU`: what PyTorch on Ascend reads (`MASTER_ADDR`, `MASTER_PORT`, `WORLD_SIZE` in dies, `RANK` of
+    the replica, `LOCAL_WORLD_SIZE`, `HCCL_CONNECT_TIMEOUT`, and with `topology.groups` the number of the replica's
+    group as `HCCL_LOGIC_SUPERPOD_ID`). `None`: only `BERTH_*`, which every replica gets."""
     topology: JobTopology | None = None
     """Where in the network the gang has to sit. Absent: in the narrowest domain that has room now."""
     backoff_limit: Annotated[int, Between(0, 100, "restarts of the whole gang after failures of its own")] = 3

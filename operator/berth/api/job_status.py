@@ -52,6 +52,7 @@ class JobCondition(StrEnum):
     PLACED = "Placed"
     PODS_READY = "PodsReady"
     FINISHED = "Finished"
+    DEVICES = "DevicesAsChosen"
 
 
 class PendingReason(StrEnum):
@@ -92,6 +93,7 @@ JOB_REASONS: Mapping[str, frozenset[str]] = MappingProxyType(
                 "MaxDurationExceeded",
             }
         ),
+        JobCondition.DEVICES: frozenset({"AsChosen", "OtherDevices"}),
     }
 )
 """The reasons that each condition of a job may have."""
@@ -153,6 +155,14 @@ class Placement(Report):
     nodes: str
     """Nodes in rank order, folded: `h800-[0017-0048]` are 32 nodes, `h800-[0001-0002*2]` are two replicas on each of
     two."""
+    devices: str | None = None
+    """Devices of every replica in rank order, folded: `0-3*8` are the first four of a node for each of eight replicas.
+    Absent where the node's plugin chooses them."""
+    devices_differ: Count | None = None
+    """Replicas that got other devices than these from the node's plugin. Absent: none has."""
+    pod_defaults: str | None = None
+    """Name of the pool's `podDefaults` that the attempt was planned with: another name is another content. Absent: it
+    had none."""
     generation: Generation
     """The job's generation that the attempt was made from."""
     admitted_at: Time
@@ -201,7 +211,8 @@ class JobStatus(Report):
     summary: Summary | None = None
     """Where it stands and why, in at most 48 characters, for `kubectl get -o wide`."""
     conditions: Annotated[tuple[Condition, ...], Bounds(8, "map", ("type",))] = ()
-    """`Placed`: the gang has its devices. `PodsReady`: all replicas are up. `Finished`: it has ended for good."""
+    """`Placed`: the gang has its devices. `PodsReady`: all replicas are up. `Finished`: it has ended for good.
+    `DevicesAsChosen`: every replica got the devices that Berth chose; only where Berth chooses them."""
     priority: Count | None = None
     """Value of the job's PriorityClass."""
     pool: str | None = None

@@ -27,6 +27,9 @@ LABEL_REPLICA = f"{GROUP}/replica"
 LABEL_EPOCH = f"{GROUP}/epoch"
 """On pods: the term of the leader that made them, by which the policy `berth-fence` refuses those of a former one."""
 
+ANNOTATION_DEVICES = f"{GROUP}/devices"
+"""On pods, where Berth chose their devices: the positions of these in the node, `0,1,2,3`, whatever the make."""
+
 RESERVED_PREFIX = f"{GROUP}/"
 """Labels and annotations with this prefix are Berth's: a template may not set them."""
 

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 
 from berth.api.meta import Condition, ObjectMeta, check_reasons
 from berth.api.names import API_VERSION, POOL_KIND
+from berth.api.pod_defaults import PodDefaults
 from berth.api.rules import (
     LABEL,
     LABEL_KEY,
@@ -44,14 +45,44 @@ class Operator(StrEnum):
     DOES_NOT_EXIST = "DoesNotExist"
 
 
+_POSITION = "the position of a device in its node"
+_NO_GROUP = "must hold at least one device; remove the empty group"
+_GROUPED = Rule(
+    "has(self.groups) || !has(self.withinGroup)",
+    "is about groups, and there are none: write groups out, too, or leave it out",
+    path=".withinGroup",
+)
+
+
 class Layout(Wire):
     """How the devices sit inside one node."""
 
+    model_config = ConfigDict(json_schema_extra=rules(_GROUPED))
+
+    groups: (
+        Annotated[
+            tuple[
+                Annotated[tuple[Annotated[int, Between(0, 63, _POSITION)], ...], Bounds(64, nonempty=_NO_GROUP)], ...
+            ],
+            Bounds(64, nonempty="must hold at least one group of devices; leave it out where all share one link"),
+        ]
+        | None
+    ) = None
+    """Devices of one group share the fast link; every device of a node, by its position from 0, is in exactly one.
+    With groups, Berth chooses the devices of every replica: see docs/concepts/devices.md."""
     allowed_sizes: Annotated[
         tuple[Annotated[int, Between(1, 64, "the devices of one replica, which sits on one node")], ...],
         Bounds(64, "set", nonempty="must hold at least one size; leave layout out to allow what the profile allows"),
     ]
     """How many devices one replica may ask for, in any order."""
+    within_group: (
+        Annotated[
+            tuple[Annotated[int, Between(1, 64, "the devices of one replica, inside one group")], ...],
+            Bounds(64, "set", nonempty="must hold at least one size; leave it out if every size may cross groups"),
+        ]
+        | None
+    ) = None
+    """Sizes that must not cross a group; others may, where no single group has room."""
 
 
 class AcceleratorOverride(Wire):
@@ -154,10 +185,27 @@ _KNOWN = Rule(
 )
 
 
+class PoolSpares(Wire):
+    """Nodes that are kept free under every domain of a level: where it costs the least contiguity."""
+
+    level: LabelName
+    """Level of `spec.topology`, such as `spine`."""
+    nodes: Annotated[int, Between(1, 1000, "nodes kept free under every domain of the level")] | None = None
+    """How many under each of its domains. Absent: as many as the profile's maker advises for that level."""
+
+
+_SPARED = Rule(
+    "!has(self.spares) || (has(self.topology) && self.topology.exists(one, one.level == self.spares.level))",
+    "must be a level of spec.topology",
+    quoted("self.spares.level", "must be a level of spec.topology"),
+    path=".spares.level",
+)
+
+
 class AcceleratorPoolSpec(Wire):
     """Which nodes, which device, which network."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_KNOWN))
+    model_config = ConfigDict(json_schema_extra=rules(_KNOWN, _SPARED))
 
     profile: LabelName | None = None
     """Entry of the catalogue that ships with Berth, such as `nvidia-h800`. It may be left out where
@@ -168,6 +216,11 @@ class AcceleratorPoolSpec(Wire):
     """Nodes of the pool. A node that two pools select belongs to the one that was created first."""
     topology: Annotated[tuple[Level, ...], Bounds(MOST_LEVELS), _UNIQUE] = ()
     """Levels of the network above the node, widest first. Empty: the network is flat."""
+    spares: PoolSpares | None = None
+    """Nodes that new gangs do not get, so that a failed node can be replaced nearby. Absent: none."""
+    pod_defaults: PodDefaults | None = None
+    """What every replica gets that lands in the pool, so that jobs need not know its fabric. A job's own settings
+    win. A change counts from the next attempt of a job on."""
 
 
 class PoolCondition(StrEnum):
@@ -195,6 +248,8 @@ class NodeCounts(Report):
     """Nodes that belong to the pool."""
     ready: Count
     """Nodes of these that take new pods: ready and not cordoned."""
+    spare: Count | None = None
+    """Nodes of these that are kept from new gangs now, as `spec.spares` says. Absent: the pool keeps none."""
 
 
 class DeviceCounts(Report):
@@ -203,7 +258,7 @@ class DeviceCounts(Report):
     total: Count
     """Devices of the pool's nodes."""
     free: Count
-    """Devices that a replica could get."""
+    """Devices that a replica could get, those of spares included."""
     used: Count
     """Devices that jobs, or pods which are not Berth's, hold."""
     unavailable: Count

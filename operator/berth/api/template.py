@@ -48,7 +48,6 @@ _PLACE = "Berth decides the nodes; remove it, and use spec.topology, or nodeSele
 
 REFUSED: tuple[Refused, ...] = (
     Refused("activeDeadlineSeconds", _INTEGER, "it would end one replica and so break the gang; remove it"),
-    Refused("affinity", _OBJECT, _PLACE),
     Refused(
         "ephemeralContainers", _LIST, "Kubernetes takes them on running pods only; remove it, and use kubectl debug"
     ),
@@ -74,6 +73,11 @@ REFUSED: tuple[Refused, ...] = (
 REFUSED_IN_CONTAINERS: tuple[Refused, ...] = (
     Refused("restartPolicyRules", _LIST, "a container that restarts alone breaks the gang; remove it"),
 )
+
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_OF_PODS = "Berth plans without it and kube-scheduler would hold the gang back; use spec.topology, or prefer it"
+
+REFUSED_IN_POD_AFFINITY: tuple[Refused, ...] = (Refused(_REQUIRED, _LIST, _OF_PODS),)
 
 _NEVER = Rule(
     "self == 'Never'",
@@ -120,6 +124,23 @@ class Container(Wire):
     """When this container starts again: never. An init container may say `Always`, and is then a sidecar."""
 
 
+class PodAffinity(Wire):
+    """Affinity to other pods: what is preferred is passed on."""
+
+    model_config = _declares(REFUSED_IN_POD_AFFINITY)
+
+
+class Affinity(Wire):
+    """Which nodes, as in a Pod."""
+
+    model_config = _declares(())
+
+    pod_affinity: PodAffinity | None = None
+    """Nearness to other pods: only preferred; use `spec.topology` for the gang itself."""
+    pod_anti_affinity: PodAffinity | None = None
+    """Distance from other pods: only preferred."""
+
+
 class PodSpec(Wire):
     """A pod's spec as Kubernetes defines it, without the fields that are refused."""
 
@@ -129,6 +150,8 @@ class PodSpec(Wire):
         tuple[Container, ...], Bounds(32, "map", ("name",), nonempty="must have at least one container, the trainer")
     ]
     """Containers of a replica, as in a Pod. The first one gets the devices, unless one already asks for them."""
+    affinity: Affinity | None = None
+    """Which nodes, as in a Pod: required node affinity is kept when the gang is placed."""
     restart_policy: Annotated[str, _NEVER] | None = None
     """When the containers of a replica start again: never, which is also what is set where this is left out."""
 

@@ -28,6 +28,7 @@ from berth.act.pools import PoolReporter
 from berth.act.probe import Prober
 from berth.api.names import GROUP
 from berth.app.feeds import reflectors
+from berth.app.health import HealthFeeds
 from berth.app.loop import IDLE_SECONDS, Bell, Loop
 from berth.app.metrics.process import Metrics
 from berth.app.metrics.state import StateCollector
@@ -37,9 +38,7 @@ from berth.app.server import Server
 from berth.app.settings import Settings
 from berth.app.tasks import background, first
 from berth.cluster import dump
-from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
-from berth.cluster.pools import PoolFacts
 from berth.kube.client import ApiClient
 from berth.kube.config import Connection, load
 from berth.kube.errors import ApiError, NotFound
@@ -232,7 +231,6 @@ class _Operator:
         prober = Prober(
             client=client,
             mirror=mirror,
-            pool=lambda entry: _likely_pool(entry, mirror),
             again_seconds=settings.refused_seconds,
             epoch=epoch,
             priority_class=settings.pod_priority_class,
@@ -248,8 +246,9 @@ class _Operator:
         )
         pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
         audits = self._kinds.run_audits(settings.audit_seconds)
+        health = HealthFeeds(client=client, mirror=mirror)
         try:
-            async with background(loop.run(), pools.run(), audits) as failed:
+            async with background(loop.run(), pools.run(), audits, health.run()) as failed:
                 await asyncio.sleep(0)  # the first cycle runs now: kopf's own list must not take the processor from it
                 parts.kopf.start()
                 await first(self._stop.wait(), *broken, failed, actuator.broken, prober.broken)
@@ -312,13 +311,3 @@ async def _filled(kinds: OwnKinds, sources: list[Reflector[Any]]) -> None:
             await asyncio.sleep(1.0)
         else:
             return
-
-
-def _likely_pool(entry: JobEntry, mirror: Mirror) -> PoolFacts | None:
-    """The pool whose resource a replica is tried with: the first that the job may run in, if any can be used."""
-    wanted = entry.manifest.spec.pools
-    for members in mirror.pools.members():
-        facts = members.facts
-        if facts.problem is None and (not wanted or facts.name in wanted):
-            return facts
-    return None

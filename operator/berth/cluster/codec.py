@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from berth.core.model import Node
+from berth.core.numbering import Numbering
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
 
@@ -191,20 +192,26 @@ def _dataclass(kind: Any) -> Coder:
     return Coder(write, read)
 
 
+_LEDGER = frozenset({"levels", "nodes", "used", "numbering", "held"})
+
+
 def _ledger() -> Coder:
     """A ledger is its nodes in network order, what is taken on each, and the levels of the tree above them."""
     nodes, used, levels = coder(tuple[Node, ...]), coder(tuple[Mapping[str, int], ...]), coder(tuple[str, ...])
+    held, numbering = coder(tuple[int, ...]), coder(Numbering | None)
 
     def write(ledger: Ledger) -> Any:
         return {
             "levels": levels.write(ledger.tree.levels[:-1]),
             "nodes": nodes.write(ledger.nodes),
             "used": used.write(ledger.used),
+            "numbering": numbering.write(ledger.numbering),
+            "held": held.write(ledger.held),
         }
 
     def read(data: Any, at: str) -> Any:
-        if not isinstance(data, dict) or data.keys() != {"levels", "nodes", "used"}:
-            raise _expected("an object with levels, nodes and used", data, at)
+        if not isinstance(data, dict) or data.keys() != _LEDGER:
+            raise _expected(f"an object with {', '.join(sorted(_LEDGER))}", data, at)
         pool, *below = levels.read(data["levels"], f"{at}.levels") or ("",)
         there, taken = nodes.read(data["nodes"], f"{at}.nodes"), used.read(data["used"], f"{at}.used")
         if len(there) != len(taken):
@@ -214,6 +221,10 @@ def _ledger() -> Coder:
         tree, ordered = Tree.build(pool, tuple(below), there)
         if ordered != list(there):
             raise DumpError(f"{at}.nodes: are not in network order")
-        return Ledger(tree, ordered, list(taken))
+        masks = held.read(data["held"], f"{at}.held")
+        by_id = numbering.read(data["numbering"], f"{at}.numbering")
+        if len(masks) != (len(there) if by_id else 0):
+            raise DumpError(f"{at}.held: has {len(masks)} entries for {len(there)} nodes")
+        return Ledger(tree, ordered, list(taken), numbering=by_id, held=list(masks))
 
     return Coder(write, read)

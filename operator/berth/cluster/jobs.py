@@ -6,25 +6,50 @@ that is known is never taken in, whichever way it arrives: answers to writes and
 ordered by resourceVersion.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from berth.api.job import TrainingJob
 from berth.api.rules import duration_seconds
 from berth.cluster import records
+from berth.cluster.claims import Claim
 from berth.cluster.project import OwnPod
 from berth.cluster.requests import Requests
-from berth.core.model import Gang, Hindrance, Job, JobKey, NodeTrouble, Placement, Policy, Record, Toleration
+from berth.core.affinity import Terms
+from berth.core.model import (
+    Gang,
+    Groups,
+    Hindrance,
+    Job,
+    JobKey,
+    NodeTrouble,
+    Placement,
+    Pod,
+    Policy,
+    Record,
+    Shape,
+    Toleration,
+)
 from berth.core.plan import Reason
+
+NOTHING_TOLD: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A replica as the API server would make it, found by a dry run for one generation of the job."""
+    """A replica as the API server would make it, found by a dry run for one generation of the job.
+
+    `shapes`: the same for each set of defaults that a pool merges into it, by the name of the defaults; empty if none
+    has any.
+    """
 
     generation: int
     requests: Requests = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    affinity: Terms = ()
+    shapes: tuple[tuple[str, Shape], ...] = ()
     hindrance: Hindrance | None = None
 
 
@@ -43,7 +68,7 @@ class JobEntry:
     refused: str | None = None
     assumed: Record | None = None
     busy: bool = False
-    claims: dict[str, Requests] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
     """What the placement takes, by node; replaced, never changed in place."""
     view: Job | None = None
     """The job as a cycle sees it; None after a change."""
@@ -106,15 +131,19 @@ class JobEntry:
         """What the job asks for, with what a dry run found out about its replicas."""
         spec = self.manifest.spec
         replica = self.replica or Replica(self.generation)
+        groups = spec.topology.groups if spec.topology else None
         return Gang(
             replicas=spec.replicas,
             devices=spec.devices_per_replica,
             pools=tuple(spec.pools or ()),
             level=spec.topology.level if spec.topology else None,
-            policy=Policy(spec.topology.policy) if spec.topology else Policy.PREFERRED,
+            policy=Policy(spec.topology.policy) if spec.topology and spec.topology.level else Policy.PREFERRED,
+            groups=Groups(groups.size, groups.level) if groups else None,
             requests=tuple(r for r in replica.requests if r[0] != "pods"),
             selector=replica.selector,
             tolerations=replica.tolerations,
+            affinity=replica.affinity,
+            shapes=replica.shapes,
         )
 
     def concerned(self) -> frozenset[str]:
@@ -123,8 +152,18 @@ class JobEntry:
         held = believed.placement.nodes if believed.placement is not None and believed.outcome is None else ()
         return frozenset(held).union(*(attempt.nodes for attempt in believed.attempts[-1:]))
 
-    def to_view(self, classes: dict[str, int], default_priority: int, troubles: tuple[NodeTrouble, ...] = ()) -> Job:
-        """The job as a cycle sees it; `troubles` are those of the nodes that concern it."""
+    def to_view(
+        self,
+        classes: dict[str, int],
+        default_priority: int,
+        troubles: tuple[NodeTrouble, ...] = (),
+        mounted: Mapping[str, int] = NOTHING_TOLD,
+    ) -> Job:
+        """The job as a cycle sees it.
+
+        `troubles` are those of the nodes that concern it, `mounted` the masks of the devices that pods really have, by
+        the pod's name, where that is known.
+        """
         spec, metadata = self.manifest.spec, self.manifest.metadata
         return Job(
             key=self.key,
@@ -139,12 +178,12 @@ class JobEntry:
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
             max_duration=duration_seconds(spec.max_duration) if spec.max_duration else None,
-            pods=tuple(own.pod for own in self.pods.values()),
+            pods=tuple(_with_devices(own.pod, mounted) for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
             start_deadline=duration_seconds(spec.start_deadline),
             troubles=troubles,
-            claims=self.claims,
+            claims={node: claim.requests for node, claim in self.claims.items()},
             giving_back=self._giving_back(),
             busy=self.busy,
         )
@@ -166,3 +205,8 @@ class JobEntry:
         if self.replica is None or self.replica.generation != self.generation:
             return Hindrance(Reason.VALIDATING, "a replica is being tried with a dry run")
         return self.replica.hindrance
+
+
+def _with_devices(pod: Pod, mounted: Mapping[str, int]) -> Pod:
+    mask = mounted.get(pod.name)
+    return pod if mask is None else replace(pod, mounted=mask)

@@ -6,14 +6,17 @@ Not thread-safe, and with no await between reading and writing: all of it runs i
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
+from berth.accel.hand_over import mounted
 from berth.api.job import TrainingJob
+from berth.cluster.claims import Claim
+from berth.cluster.device_health import NodeHealth
 from berth.cluster.health import Health
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.pools import PoolFacts, Pools
-from berth.cluster.project import ForeignPod, NodeFacts, OwnPod
+from berth.cluster.project import ForeignPod, NodeFacts, OwnPod, pod_name
 from berth.cluster.requests import Requests
 from berth.core.cycle import Snapshot
-from berth.core.model import JobKey, Mode, Record
+from berth.core.model import JobKey, Mode, Placement, Record
 
 Key = tuple[str, str]
 
@@ -36,6 +39,7 @@ class Mirror:
         self._own_by_job: dict[str, dict[Key, OwnPod]] = {}
         self._foreign: dict[Key, ForeignPod] = {}
         self._nodes: dict[Key, NodeFacts] = {}
+        self._device_health: dict[Key, NodeHealth] = {}
         self._health = Health()
         self._classes: dict[str, int] = {}
         self._touched: set[JobKey] = set()
@@ -141,8 +145,23 @@ class Mirror:
         for entry in self.jobs.values():
             record = entry.believed
             wanting = record.placement is None or record.ending is not None
-            if not entry.probed and wanting and record.outcome is None:
+            if wanting and record.outcome is None and not self._probed(entry):
                 yield entry
+
+    def landings(self, entry: JobEntry) -> list[PoolFacts]:
+        """Usable pools that a job may run in, one for each set of defaults that they merge into replicas."""
+        wanted = entry.manifest.spec.pools
+        found: dict[str, PoolFacts] = {}
+        for facts in self.pools.usable():
+            if not wanted or facts.name in wanted:
+                found.setdefault(facts.defaults_id, facts)
+        return list(found.values())
+
+    def _probed(self, entry: JobEntry) -> bool:
+        if entry.replica is None or not entry.probed:
+            return False
+        known = {name for name, _ in entry.replica.shapes} or {""}
+        return all(facts.defaults_id in known for facts in self.landings(entry))
 
     # Sinks of the reflectors and of answers to writes
 
@@ -187,7 +206,7 @@ class Mirror:
         """Take in somebody else's pod."""
         self.drop_foreign_pod(key)
         self._foreign[key] = pod
-        self.pools.claim(pod.node, _foreign(pod), pod.requests)
+        self.pools.claim(pod.node, _foreign(pod), Claim(pod.requests, told=pod.told))
         self._on_change()
 
     def drop_foreign_pod(self, key: Key) -> None:
@@ -211,6 +230,21 @@ class Mirror:
         if self._nodes.pop(key, None) is not None:
             self.pools.drop_node(key[1])
             self._tell(self._health.drop_node(key[1]))
+            self._on_change()
+
+    def put_health(self, key: Key, told: NodeHealth) -> None:
+        """Take in what a make's own tools say of the devices of a node; `key` is that of the object that says it."""
+        known = self._device_health.get(key)
+        if known != told:
+            self._device_health[key] = told
+            self.pools.set_health(*told)
+            self._on_change()
+
+    def drop_health(self, key: Key) -> None:
+        """Forget it."""
+        told = self._device_health.pop(key, None)
+        if told is not None:
+            self.pools.set_health(told[0], None)
             self._on_change()
 
     def put_pool(self, facts: PoolFacts) -> None:
@@ -252,7 +286,8 @@ class Mirror:
                 if entry.replica is None:
                     self._claim_placement(entry)  # its pods, known by now, say what a replica takes
                 troubles = self._health.troubles(entry.uid)
-                entry.view = entry.to_view(self._classes, self.default_priority, troubles)
+                mounted_ = self._mounted_by_pod(entry)
+                entry.view = entry.to_view(self._classes, self.default_priority, troubles, mounted_)
             jobs.append(entry.view)
         touched, self._touched = frozenset(self._touched), set()
         return Snapshot(jobs=tuple(jobs), pools=self.pools.snapshot(), mode=mode, touched=touched, epoch=epoch)
@@ -287,6 +322,8 @@ class Mirror:
         if entry is not None:
             entry.pods[own.pod.name] = own
             self._pods_changed(entry)
+            if own.told != (known.told if known is not None else ()):
+                self._claim_placement(entry)  # which devices it has is known now
         self._claim_pod(own)
         self._on_change()
 
@@ -336,26 +373,47 @@ class Mirror:
     def _claim_placement(self, entry: JobEntry) -> None:
         """Count what a placement takes, from the moment it was decided until its end is on record."""
         wanted, *former = [self._taken_by(entry, record) for record in entry.holding]
-        for node, requests in (pair for claims in former for pair in claims.items()):
-            # Of two placements of one job the later takes over from the earlier: together they take the most of both.
-            wanted[node] = tuple((Counter(dict(wanted.get(node, ()))) | Counter(dict(requests))).items())
+        for node, claim in (pair for claims in former for pair in claims.items()):
+            wanted[node] = claim.beside(wanted.get(node))
         if wanted == entry.claims:
             return
         entry.view = None
         for node in entry.claims.keys() - wanted.keys():
             self.pools.release(node, entry.uid)
-        for node, requests in wanted.items():
-            self.pools.claim(node, entry.uid, requests)
+        for node, claim in wanted.items():
+            self.pools.claim(node, entry.uid, claim)
         entry.claims = wanted
 
-    def _taken_by(self, entry: JobEntry, record: Record) -> dict[str, Requests]:
+    def _taken_by(self, entry: JobEntry, record: Record) -> dict[str, Claim]:
         """What the placement of a record takes, by node."""
         placement = record.holds
         if placement is None:
             return {}
         each = self._requests(entry, record)
+        ids = self._devices(entry, record, placement)
         counts = Counter(placement.nodes)
-        return {node: tuple((name, n * times) for name, n in each) for node, times in counts.items()}
+        return {
+            node: Claim(tuple((name, n * times) for name, n in each), ids.get(node)) for node, times in counts.items()
+        }
+
+    def _devices(self, entry: JobEntry, record: Record, placement: Placement) -> dict[str, int]:
+        """Mask of the devices that a placement takes, by node: those chosen, or those that a pod really has."""
+        found: dict[str, int] = {}
+        if placement.devices:
+            told = self._mounted_by_pod(entry)
+            for rank, (node, chosen) in enumerate(zip(placement.nodes, placement.devices, strict=True)):
+                pod = pod_name(entry.key.name, record.attempt, rank)
+                found[node] = found.get(node, 0) | told.get(pod, chosen)
+        return found
+
+    def _mounted_by_pod(self, entry: JobEntry) -> dict[str, int]:
+        """Mask of the devices that a node's plugin says it has mounted, by pod, where it has said so."""
+        placement = next((held for record in entry.holding if (held := record.holds) and held.devices), None)
+        facts = self.pools.facts(placement.pool) if placement is not None else None
+        if facts is None:
+            return {}
+        told = ((own.pod.name, mounted(facts.hand_over, dict(own.told))) for own in entry.pods.values() if own.told)
+        return {name: mask for name, mask in told if mask is not None}
 
     def _requests(self, entry: JobEntry, record: Record) -> Requests:
         """What one replica of a record with a placement takes: as a dry run found it.
@@ -370,7 +428,8 @@ class Mirror:
         made = next((own.requests for own in pods), None)
         if made is not None and (entry.replica is None or all(name != resource for name, _ in made)):
             return made
-        return entry.gang().demand(resource).requests
+        facts = self.pools.facts(placement.pool)
+        return entry.gang().demand(resource, facts.defaults_id if facts else "").requests
 
     def _claim_pod(self, own: OwnPod) -> None:
         """Count a pod by itself unless its job's placement counts it."""
@@ -381,7 +440,7 @@ class Mirror:
         if pod.ended or (entry is not None and _as_placed(entry, own)):
             self.pools.release(pod.node, pod.uid)
         else:
-            self.pools.claim(pod.node, pod.uid, own.requests)
+            self.pools.claim(pod.node, pod.uid, Claim(own.requests, told=own.told))
 
 
 def _as_placed(entry: JobEntry, own: OwnPod) -> bool:

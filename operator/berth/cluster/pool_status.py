@@ -36,7 +36,11 @@ def compose(members: Members, pools: Pools, *, before: PoolStatus | None, now: i
         {
             "observed_generation": facts.generation,
             "resource_name": facts.resource or None,
-            "nodes": {"total": counted.nodes + len(lacking), "ready": counted.nodes_ready},
+            "nodes": {
+                "total": counted.nodes + len(lacking),
+                "ready": counted.nodes_ready,
+                "spare": counted.nodes_spare if facts.spares else None,
+            },
             "devices": {
                 "total": counted.total + devices,
                 "free": counted.free,

@@ -9,10 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from berth.cluster.requests import Requests
+from berth.accel.hand_over import told
+from berth.accel.profile import HandOver
+from berth.api.pod_defaults import PodDefaults
+from berth.cluster.claims import Claim
 from berth.core.admission import Pool
-from berth.core.model import Node
+from berth.core.layout import UNKNOWN, Layout
+from berth.core.model import Health, Node
+from berth.core.numbering import Numbering
 from berth.core.slots import Ledger
+from berth.core.spares import Keeper, Spares
 from berth.core.topology import Tree
 
 _MOST_INDEXES = 200
@@ -45,8 +51,10 @@ class Requirement:
 class PoolFacts:
     """An AcceleratorPool, its profile resolved.
 
-    `levels` widest first, each with the node labels that may carry its domain, in order of preference. `problem`: why
-    the pool cannot be used.
+    `levels` widest first, each with the node labels that may carry its domain, in order of preference. `layout`: how
+    Berth chooses devices by id, None where the plugin does; `hand_over`: in which words ids stand on pods.
+    `defaults`: what its replicas get; `defaults_id` is equal where they are equal, and empty without any. `problem`:
+    why the pool cannot be used.
     """
 
     name: str
@@ -59,7 +67,17 @@ class PoolFacts:
     resource: str
     sizes_alone: tuple[int, ...] | None = None
     sizes_in_gang: tuple[int, ...] | None = None
+    layout: Layout | None = None
+    hand_over: HandOver = field(default_factory=HandOver)
+    defaults: PodDefaults | None = None
+    defaults_id: str = ""
+    spares: Spares | None = None
     problem: tuple[str, str] | None = None
+
+    @property
+    def numbering(self) -> Numbering | None:
+        """How its devices are chosen by id; None where they are only counted."""
+        return Numbering(self.resource, self.layout) if self.layout is not None else None
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Say whether a node with these labels belongs to the pool."""
@@ -87,6 +105,8 @@ class Members:
     overlapping: dict[str, str] = field(default_factory=dict)
     """Nodes that this pool selects, too, and the pool that has them."""
     ledger: Ledger | None = None
+    keeper: Keeper | None = None
+    """Marks the spares of the ledger; None if the pool keeps none."""
 
 
 class Pools:
@@ -96,8 +116,9 @@ class Pools:
         self._members: dict[str, Members] = {}
         self._nodes: dict[str, Node] = {}
         self._home: dict[str, str] = {}
-        self._claims: dict[str, dict[str, Requests]] = {}
+        self._claims: dict[str, dict[str, Claim]] = {}
         self._resources: dict[str, str] = {}
+        self._health: dict[str, Health] = {}
         self._dirty: set[str] = set()
         self._reassign = False
 
@@ -123,6 +144,9 @@ class Pools:
     def set_node(self, node: Node) -> None:
         """Take in a new or changed node (its path is found here)."""
         known = self._nodes.get(node.name)
+        health = self._health.get(node.name)
+        if health is not None:
+            node = replace(node, health=health)
         if known == node:
             return
         self._nodes[node.name] = node
@@ -134,16 +158,26 @@ class Pools:
                 members.nodes[node.name] = replace(node, path=members.nodes[node.name].path)
         self._dirty.add(node.name)
 
+    def set_health(self, name: str, health: Health | None) -> None:
+        """Take in what a make's tools say of a node's devices; None: nothing any more."""
+        if health is None:
+            self._health.pop(name, None)
+        else:
+            self._health[name] = health
+        node = self._nodes.get(name)
+        if node is not None:
+            self.set_node(replace(node, health=None))
+
     def drop_node(self, name: str) -> None:
         """Forget a node."""
         if self._nodes.pop(name, None) is not None:
             self._leave(name)
 
-    def claim(self, node: str, claimant: str, requests: Requests) -> None:
-        """Count requests of a claimant (a pod, or a job's placement) as taken on a node."""
+    def claim(self, node: str, claimant: str, claim: Claim) -> None:
+        """Count what a claimant (a pod, or a job's placement) asks for as taken on a node."""
         claims = self._claims.setdefault(node, {})
-        if claims.get(claimant) != requests:
-            claims[claimant] = requests
+        if claims.get(claimant) != claim:
+            claims[claimant] = claim
             self._dirty.add(node)
 
     def release(self, node: str, claimant: str) -> None:
@@ -164,12 +198,15 @@ class Pools:
             assert members.ledger is not None, "settled pools have a ledger"
             facts = members.facts
             members.ledger.trim(_MOST_INDEXES)
+            if members.keeper is not None:
+                members.keeper.keep(members.ledger)
             found[name] = Pool(
                 name=name,
                 resource=facts.resource,
                 ledger=members.ledger.fork(),
                 sizes=facts.sizes_in_gang,
                 sizes_alone=facts.sizes_alone,
+                defaults=facts.defaults_id,
                 problem=facts.problem[1] if facts.problem else None,
             )
         return found
@@ -192,6 +229,11 @@ class Pools:
         members = self._members.get(name)
         return members.facts if members else None
 
+    def usable(self) -> list[PoolFacts]:
+        """Pools that can be used, by name."""
+        known = (self._members[name].facts for name in sorted(self._members))
+        return [facts for facts in known if facts.problem is None]
+
     def resource(self, name: str) -> str | None:
         """What a device of a pool is called, or was called last: gangs outlive their pool, or its profile's name."""
         return self._resources.get(name)
@@ -210,7 +252,15 @@ class Pools:
             if members.ledger is None:
                 levels = tuple(level for level, _ in members.facts.levels)
                 tree, nodes = Tree.build(members.facts.name, levels, members.nodes.values())
-                members.ledger = Ledger(tree, nodes, [self._taken(node.name) for node in nodes])
+                numbering = members.facts.numbering
+                members.ledger = Ledger(
+                    tree,
+                    nodes,
+                    [self._taken(node.name) for node in nodes],
+                    numbering=numbering,
+                    held=[self._held(node.name, members.facts) for node in nodes] if numbering else None,
+                )
+                members.keeper = Keeper(members.facts.spares) if members.facts.spares else None
                 self._dirty -= members.nodes.keys()
         for name in self._dirty:
             self._refresh(name)
@@ -223,14 +273,23 @@ class Pools:
         position = members.ledger.tree.position[name]
         if members.ledger.nodes[position] != members.nodes[name]:
             members.ledger.set_node(position, members.nodes[name])
-        members.ledger.set_used(position, self._taken(name))
+        members.ledger.set_used(position, self._taken(name), self._held(name, members.facts))
 
     def _taken(self, node: str) -> Mapping[str, int]:
         total: Counter[str] = Counter()
-        for requests in self._claims.get(node, {}).values():
-            for resource, quantity in requests:
+        for claim in self._claims.get(node, {}).values():
+            for resource, quantity in claim.requests:
                 total[resource] += quantity
         return total
+
+    def _held(self, node: str, facts: PoolFacts) -> int:
+        """Mask of the devices taken on a node, where they are chosen by id."""
+        mask = 0
+        for claim in self._claims.get(node, {}).values() if facts.layout is not None else ():
+            wanted = next((amount for name, amount in claim.requests if name == facts.resource), 0)
+            if wanted:
+                mask |= _devices(claim, wanted, facts)
+        return mask
 
     def _assign(self, node: Node) -> None:
         """Put a node into the oldest pool that selects it."""
@@ -258,3 +317,12 @@ class Pools:
                 home.ledger = None
         for members in self._members.values():
             members.overlapping.pop(name, None)
+
+
+def _devices(claim: Claim, wanted: int, facts: PoolFacts) -> int:
+    """Mask of the devices of one claimant that takes so many."""
+    if claim.ids is not None:
+        return claim.ids if claim.ids.bit_count() >= wanted else UNKNOWN
+    # A pod that says of fewer devices than it has, or of more, does not say which it has.
+    ids = told(facts.hand_over, facts.resource, dict(claim.told))
+    return ids if ids is not None and ids.bit_count() == wanted else UNKNOWN

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from berth.api import names
+from berth.cluster.claims import DeviceLists, device_lists, own_device_lists
 from berth.cluster.quantities import amount
 from berth.cluster.requests import Requests, of_pod
 from berth.core.model import Node, Phase, Pod, Taint
@@ -34,7 +35,8 @@ class NodeFacts:
 class OwnPod:
     """A pod that Berth made.
 
-    `job` is the name of the job as the pod's name has it; empty, with attempt 0 and rank -1, if it has none.
+    `job` is the name of the job as the pod's name has it; empty, with attempt 0 and rank -1, if it has none. `told`:
+    what its annotations say of its devices.
     """
 
     namespace: str
@@ -43,16 +45,18 @@ class OwnPod:
     pod: Pod
     requests: Requests
     version: int
+    told: DeviceLists = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignPod:
-    """Somebody else's pod on a node: nothing but what it takes there."""
+    """Somebody else's pod on a node: nothing but what it takes there, and what it says of its devices."""
 
     uid: str
     node: str
     requests: Requests
     version: int
+    told: DeviceLists = ()
 
 
 def version(obj: Mapping[str, Any]) -> int:
@@ -91,7 +95,9 @@ def foreign_pod(obj: dict[str, Any]) -> ForeignPod | None:
     on = (obj.get("spec") or {}).get("nodeName")
     if not on or (obj.get("status") or {}).get("phase") in (Phase.SUCCEEDED, Phase.FAILED):
         return None
-    return ForeignPod(obj["metadata"]["uid"], on, of_pod(obj["spec"]), version(obj))
+    metadata = obj["metadata"]
+    told = device_lists(metadata.get("annotations"))
+    return ForeignPod(metadata["uid"], on, of_pod(obj["spec"]), version(obj), told)
 
 
 def pod_name(job: str, attempt: int, rank: int) -> str:
@@ -133,6 +139,7 @@ def own_pod(obj: dict[str, Any]) -> OwnPod:
         ),
         requests=of_pod(spec),
         version=version(obj),
+        told=own_device_lists(metadata.get("annotations")),
     )
 
 

@@ -7,6 +7,7 @@ last changed is the one thing that only the former status knows.
 from dataclasses import asdict
 from typing import Any
 
+from berth.api.device_lists import fold_devices, unfold_devices
 from berth.api.folding import fold, unfold
 from berth.api.job_status import JobStatus
 from berth.api.job_status import State as WireState
@@ -123,6 +124,9 @@ def _wire_placement(placement: Placement) -> dict[str, Any]:
         "level": placement.level,
         "spans": dict(placement.spans),
         "nodes": fold(placement.nodes),
+        "devices": fold_devices(placement.devices) or None,
+        "devices_differ": placement.differing or None,
+        "pod_defaults": placement.defaults or None,
         "generation": placement.generation,
         "admitted_at": placement.admitted_at,
         "pods_created": placement.pods_created,
@@ -157,15 +161,23 @@ def _placement(status: JobStatus) -> Placement | None:
     wire = status.placement
     if wire is None:
         return None
+    nodes, devices = tuple(unfold(wire.nodes)), unfold_devices(wire.devices or "")
+    if devices and len(devices) != len(nodes):
+        raise ValueError(
+            f"status.placement names {len(nodes)} nodes by rank and the devices of {len(devices)} replicas"
+        )
     return Placement(
         pool=status.pool or "",
         domain=wire.domain,
         level=wire.level,
         spans=widest_first(wire.spans),
-        nodes=tuple(unfold(wire.nodes)),
+        nodes=nodes,
         generation=wire.generation,
         admitted_at=wire.admitted_at,
         pods_created=wire.pods_created,
+        devices=devices,
+        differing=wire.devices_differ or 0,
+        defaults=wire.pod_defaults or "",
         epoch=wire.epoch,
     )
 

@@ -4,15 +4,16 @@ A refusal is asked of the same slot counts that the placement was tried on, so i
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from berth.core import shortages
 from berth.core.explain import count, domain_name, minute, where, within
+from berth.core.grouping import place_groups
 from berth.core.model import Demand, Gang, JobKey, Placement, Policy, widest_first
 from berth.core.placement import Fit, place
 from berth.core.plan import Pending, Reason
-from berth.core.slots import Ledger, barrier, room
+from berth.core.slots import Ledger, SlotIndex, barrier, room
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Pool:
     """An AcceleratorPool as a cycle sees it.
 
     `sizes`: devices that a replica of a gang may ask for, `sizes_alone`: that an only replica may; None if any number.
-    `problem`: why nothing can be placed here, as a sentence.
+    `defaults`: name of what the pool merges into its replicas, empty if nothing. `problem`: why nothing can be placed
+    here, as a sentence.
     """
 
     name: str
@@ -29,19 +31,33 @@ class Pool:
     sizes: tuple[int, ...] | None = None
     sizes_alone: tuple[int, ...] | None = None
     problem: str | None = None
+    defaults: str = ""
+
+    def demand(self, gang: Gang) -> Demand:
+        """What one replica of a gang needs here."""
+        demand = gang.demand(self.resource, self.defaults)
+        return demand if self.ledger.numbering is None else replace(demand, networked=gang.replicas > 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Berth:
-    """A place found for a gang."""
+    """A place found for a gang. `devices`: as on the placement."""
 
     pool: Pool
     demand: Demand
     fit: Fit
+    devices: tuple[int, ...] = ()
+
+    @classmethod
+    def at(cls, pool: Pool, demand: Demand, fit: Fit) -> "Berth":
+        """A place in a pool, with the devices that every replica would get there now."""
+        ledger = pool.ledger
+        chosen = (ledger.choose(position, demand, replicas) for position, replicas in fit.counts)
+        return cls(pool, demand, fit, tuple(mask for masks in chosen for mask in masks))
 
     def placement(self, generation: int, now: int, epoch: int = 0) -> Placement:
         """The berth as it will stand on record."""
-        return describe(self.pool, self.fit.ranks(), generation, now, epoch)
+        return describe(self.pool, self.fit.ranks(), generation, now, epoch, self.devices)
 
     def take(self) -> None:
         """Count the gang's devices as taken in the pool's ledger."""
@@ -49,7 +65,9 @@ class Berth:
             self.pool.ledger.take(position, self.demand, replicas)
 
 
-def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch: int) -> Placement:
+def describe(
+    pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch: int, devices: tuple[int, ...] = ()
+) -> Placement:
     """The placement of a gang whose ranks sit on these node positions, with the narrowest domain around them."""
     tree = pool.ledger.tree
     paths = [tree.above(position) for position in sorted(set(ranks))]
@@ -65,6 +83,8 @@ def describe(pool: Pool, ranks: Sequence[int], generation: int, now: int, epoch:
         generation=generation,
         admitted_at=now,
         epoch=epoch,
+        devices=devices,
+        defaults=pool.defaults,
     )
 
 
@@ -74,11 +94,15 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
     for pool in candidates(gang, pools):
         if unsuitable(gang, pool) is not None:
             continue
-        demand = gang.demand(pool.resource)
-        fit = place(pool.ledger.index(demand), gang.replicas, widest_level(gang, pool))
+        demand = pool.demand(gang)
+        index, widest = pool.ledger.index(demand), widest_level(gang, pool)
+        if gang.groups is None:
+            fit = place(index, gang.replicas, widest)
+        else:
+            fit = place_groups(index, gang.replicas, widest, gang.groups)
         if fit is None:
             continue
-        berth = Berth(pool, demand, fit)
+        berth = Berth.at(pool, demand, fit)
         if gang.pools:
             return berth
         if best is None or _width(berth) < _width(best):
@@ -96,21 +120,29 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
     """Why a pool can never hold this gang, whatever is free."""
     if pool.problem is not None:
         return Pending(Reason.POOL_NOT_READY, f"pool {pool.name} cannot be used: {pool.problem}")
+    shape = gang.shape(pool.defaults)
+    if shape is None:
+        text = f"a replica is being tried with the podDefaults of pool {pool.name}"
+        return Pending(Reason.VALIDATING, text)
+    if shape.refused is not None:
+        text = f"{'with the podDefaults of' if pool.defaults else 'in'} pool {pool.name}: {shape.refused}"
+        return Pending(Reason.TEMPLATE_REFUSED, text)
     sizes = pool.sizes if gang.replicas > 1 else pool.sizes_alone
     if sizes is not None and gang.devices not in sizes:
         legal = ", ".join(map(str, sizes))
         whose = "a replica of a gang" if gang.replicas > 1 else "a single replica"
         text = f"spec.devicesPerReplica is {gang.devices}; in pool {pool.name} {whose} may have {legal}"
         return Pending(Reason.SIZE_NOT_ALLOWED, text)
-    if gang.level is not None and pool.ledger.tree.level(gang.level) is None:
-        levels = ", ".join(pool.ledger.tree.levels[1:])
-        text = f"pool {pool.name} has no level {gang.level} (spec.topology.level); it has {levels}"
-        return Pending(Reason.UNKNOWN_LEVEL, text)
+    for field, level in (("level", gang.level), ("groups.level", gang.groups.level if gang.groups else None)):
+        if level is not None and pool.ledger.tree.level(level) is None:
+            levels = ", ".join(pool.ledger.tree.levels[1:])
+            text = f"pool {pool.name} has no level {level} (spec.topology.{field}); it has {levels}"
+            return Pending(Reason.UNKNOWN_LEVEL, text)
     return None
 
 
-Takes = tuple[tuple[int, Mapping[str, int]], ...]
-"""What a gang takes: (node position, amounts)."""
+Takes = tuple[tuple[int, Mapping[str, int], int], ...]
+"""What a gang takes: (node position, amounts, mask of its devices where they are chosen by id)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +185,8 @@ _HOPE = (
     Reason.TOPOLOGY_BLOCKED,
     Reason.INSUFFICIENT_DEVICES,
     Reason.TOO_LARGE,
+    Reason.VALIDATING,
+    Reason.TEMPLATE_REFUSED,
     Reason.POOL_NOT_READY,
     Reason.UNKNOWN_LEVEL,
     Reason.SIZE_NOT_ALLOWED,
@@ -166,27 +200,36 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str, ends: Ends) -> Pending:
     if never is not None:
         return never
     ledger, tree = pool.ledger, pool.ledger.tree
-    demand = gang.demand(pool.resource)
-    index = ledger.index(demand)
+    demand = pool.demand(gang)
+    index, each = _units(gang, pool)
+    wanted, slots = gang.replicas // each, ledger.index(demand).free[0][0]
     widest = widest_level(gang, pool)
-    noun = _slot_noun(gang, pool)
-    need = count(gang.replicas, noun)
+    noun, apart, all_ = _slot_noun(gang, pool), "", ""
+    if gang.groups is not None and each > 1:
+        noun, apart, all_ = f"group of {count(each, noun)}", f", each {within(gang.groups.level)}", ", all"
+    need = count(wanted, noun) + apart
     if not ledger.nodes:
         return Pending(Reason.TOO_LARGE, f"needs {need}; pool {pool.name} has no node")
-    inside = f" {within(tree.levels[widest])}" if widest else ""
+    inside = f"{all_} {within(tree.levels[widest])}" if widest else ""
     # What would the largest domain hold if nothing were taken?
     whole = index.whole[widest]
     largest = max(range(len(whole)), key=lambda domain: (whole[domain], -domain))
-    if whole[largest] < gang.replicas:
-        return _too_large(gang, pool, need, inside, largest)
-    total = index.free[0][0]
-    if total < gang.replicas:
+    if whole[largest] < wanted:
+        if each == 1:
+            return _too_large(gang, pool, need, inside, largest)
+        most = (
+            f"the most, {where(tree, widest, largest)} of pool {pool.name}, is" if widest else f"pool {pool.name} has"
+        )
+        text = f"needs {need}{inside}; {most} {whole[largest]}{_kept_out(ledger, demand, whole=True)}"
+        return Pending(Reason.TOO_LARGE, text)
+    if slots < gang.replicas:
+        total = index.free[0][0]
         text = f"needs {need}; {total} of {index.whole[0][0]} {_are(total)} free in pool {pool.name}"
         text += _kept_out(ledger, demand, whole=False) + _squeezed(pool, demand)
         return Pending(Reason.INSUFFICIENT_DEVICES, text + _soon(pool, demand, range(len(ledger.nodes)), ends))
     free, domain = index.most(widest)
     text = (
-        f"needs {count(gang.replicas, f'free {noun}')}{inside}; "
+        f"needs {count(wanted, f'free {noun}')}{apart}{inside}; "
         f"the most free is {free} {where(tree, widest, domain)}{of_pool} (of {whole[domain]})"
     )
     text += _squeezed(pool, demand) + _soon(pool, demand, tree.nodes(widest, domain), ends)
@@ -196,7 +239,7 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str, ends: Ends) -> Pending:
 def _too_large(gang: Gang, pool: Pool, need: str, inside: str, largest: int) -> Pending:
     """A gang that does not fit though nothing were taken: for want of nodes, or because some are closed."""
     ledger, tree = pool.ledger, pool.ledger.tree
-    demand = gang.demand(pool.resource)
+    demand = pool.demand(gang)
     widest = widest_level(gang, pool)
     whole = ledger.index(demand).whole
     out = _kept_out(ledger, demand, whole=True)
@@ -233,7 +276,7 @@ def _soon(pool: Pool, demand: Demand, positions: range, ends: Ends) -> str:
     ledger = pool.ledger
     for stay in islice(ends(pool.name, positions), _ENDS):
         freed = 0
-        for position, amounts in stay.takes:
+        for position, amounts, _ in stay.takes:
             node, used = ledger.nodes[position], ledger.used[position]
             if position in positions and barrier(node, demand) is None:
                 left = {name: amount - amounts.get(name, 0) for name, amount in used.items()}
@@ -254,6 +297,21 @@ def _kept_out(ledger: Ledger, demand: Demand, *, whole: bool) -> str:
     number, colon, why = told[0].partition(":")
     told[0] = f"{number} of {count(len(ledger.nodes), 'node')}{colon}{why}"
     return f" ({'; '.join(told)})"
+
+
+def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
+    """Free slots for a gang, or free groups where it has such and they matter; and how many slots one counts."""
+    index = pool.ledger.index(pool.demand(gang))
+    level = pool.ledger.tree.level(gang.groups.level) if gang.groups else None
+    if gang.groups is None or level is None or widest_level(gang, pool) >= level:
+        return index, 1
+    return index.grouped(level, gang.groups.size), gang.groups.size
+
+
+def most_replicas(gang: Gang, pool: Pool) -> int:
+    """The most replicas of a gang that one domain of its widest level has room for."""
+    index, each = _units(gang, pool)
+    return index.most(widest_level(gang, pool))[0] * each
 
 
 def _slot_noun(gang: Gang, pool: Pool) -> str:

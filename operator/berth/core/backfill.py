@@ -8,7 +8,6 @@ plans with time limits. Nothing is remembered from cycle to cycle: the same fact
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from berth.core.admission import Berth, Pool, Stay, candidates, find, unsuitable
 from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
@@ -108,7 +107,7 @@ class Line:
         future = self.future
         free = future.place(job.gang, self.now, self.now + seconds)
         if free is not None:
-            free = replace(free, pool=self.pools[free.pool.name])
+            free = Berth.at(self.pools[free.pool.name], free.demand, free.fit)
             self._take(job, free, seconds)
             return free
         if self._trials >= _TRIALS:
@@ -125,17 +124,16 @@ class Line:
         return berth
 
     def _take(self, job: Job, berth: Berth, seconds: int) -> None:
+        stay = self._stay(job, berth, seconds)
         berth.take()
         self._passed = bool(self.reservations)
-        stay = self._stay(job, berth, seconds)
         if self._future is None:
             self._started.append(stay)
         else:
             self._future.start(stay)
 
     def _stay(self, job: Job, berth: Berth, seconds: int) -> Stay:
-        taken = takes(berth.demand, berth.fit.counts)
-        return Stay(self.now + seconds, job.key, berth.pool.name, taken, job.max_duration is None)
+        return Stay(self.now + seconds, job.key, berth.pool.name, takes(berth), job.max_duration is None)
 
     def _reserve(self, job: Job, seconds: int) -> None:
         """Keep a place for a job that waits, if it is one of the first of a pool that it may run in."""

@@ -63,6 +63,8 @@ class Census:
     devices: Mapping[tuple[Use, Health], int]
     pool: LevelCensus
     levels: tuple[LevelCensus, ...]
+    nodes_spare: int = 0
+    """Nodes that are kept as spares; their devices are free."""
 
     @property
     def nodes(self) -> int:
@@ -116,7 +118,7 @@ def census(pool: Pool, others: Mapping[str, int] = MappingProxyType({})) -> Cens
         free.append(there - held if health is Health.READY else 0)
         whole.append(there)
     pool_, *levels = _levels(pool, free, whole)
-    return Census(nodes, devices, pool_, tuple(levels))
+    return Census(nodes, devices, pool_, tuple(levels), sum(node.spare for node in ledger.nodes))
 
 
 def _levels(pool: Pool, free: list[int], whole: list[int]) -> list[LevelCensus]:

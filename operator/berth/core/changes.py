@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from berth.core import shortages
-from berth.core.admission import Berth, Pool, candidates, unsuitable, widest_level
+from berth.core.admission import Berth, Pool, candidates, most_replicas, unsuitable
 from berth.core.explain import count, quantity, where
 from berth.core.model import Gang, Policy, Taint, Toleration
 from berth.core.plan import Change
@@ -52,11 +52,13 @@ def _whole(gang: Gang, pools: dict[str, Pool], trial: Try, *, thorough: bool) ->
     if gang.level is not None and gang.policy is Policy.REQUIRED:
         yield "topology.policy Preferred", replace(gang, policy=Policy.PREFERRED)
         yield from _wider(gang, pools, trial)
+    if gang.groups is not None:
+        yield "no topology.groups", replace(gang, groups=None)
     if gang.pools:
         for name in sorted(pools):
             if name not in gang.pools:
                 yield f"pools [{name}]", replace(gang, pools=(name,))
-    if thorough:
+    if thorough and not gang.shapes:  # else what a replica asks for is the pools' as well
         yield from _modest(gang, pools, trial)
         yield from _tolerant(gang, pools)
 
@@ -133,23 +135,18 @@ def _tolerant(gang: Gang, pools: dict[str, Pool]) -> Iterator[tuple[str, Gang]]:
 
 def _smaller(gang: Gang, pools: dict[str, Pool], trial: Try, *, thorough: bool) -> Iterator[tuple[str, Gang]]:
     """Smaller gangs: fewer replicas, as many as would do, or fewer devices for each."""
-    most = max(
-        (
-            pool.ledger.index(gang.demand(pool.resource)).most(widest_level(gang, pool))[0]
-            for pool in suitable(gang, pools)
-        ),
-        default=0,
-    )
-    low, high = 0, min(most, gang.replicas - 1)
+    most = max((most_replicas(gang, pool) for pool in suitable(gang, pools)), default=0)
+    each = gang.groups.size if gang.groups else 1
+    low, high = 0, min(most, gang.replicas - 1) // each
     while low < high:  # places that are kept may leave less than is free
         middle = -(-(low + high) // 2)
-        if trial(replace(gang, replicas=middle)) is None:
+        if trial(replace(gang, replicas=middle * each)) is None:
             high = middle - 1
         else:
             low = middle
     if low:
-        yield f"replicas {low}", replace(gang, replicas=low)
-    if thorough:
+        yield f"replicas {low * each}", replace(gang, replicas=low * each)
+    if thorough and gang.groups is None:
         yield from _smaller_replicas(gang, pools, trial)
 
 

@@ -10,7 +10,7 @@ from berth.core.model import Cause, Gang, Hindrance, Job, Outcome, Placement, Po
 from berth.core.plan import Condition, Event, Forecast, Pending, Reason, Report, State
 from berth.core.topology import NODE_LEVEL, Tree
 
-PLACED, PODS_READY, FINISHED = "Placed", "PodsReady", "Finished"
+PLACED, PODS_READY, FINISHED, DEVICES = "Placed", "PodsReady", "Finished", "DevicesAsChosen"
 LONGEST = 1024
 """Characters of the longest text that a condition or an event takes."""
 
@@ -216,8 +216,19 @@ def placed(gang: Gang, record: Record, ready: int, held_up: str = "") -> Report:
             Condition(PLACED, True, _kept(gang, placement), spread(placement)),
             pods,
             Condition(FINISHED, False, Reason.RUNNING if running else Reason.NOT_STARTED),
+            *_devices(placement),
         ),
     )
+
+
+def _devices(placement: Placement) -> tuple[Condition, ...]:
+    """Whether every replica has the devices that were chosen for it; nothing where the node's plugin chooses."""
+    if not placement.devices:
+        return ()
+    if not placement.differing:
+        return (Condition(DEVICES, True, Reason.AS_CHOSEN),)
+    text = f"{count(placement.differing, 'replica')} got other devices from the node's plugin than were chosen"
+    return (Condition(DEVICES, False, Reason.OTHER_DEVICES, text),)
 
 
 def _kept(gang: Gang, placement: Placement) -> Reason:

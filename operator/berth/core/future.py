@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from berth.core.admission import Berth, Pool, Stay, Takes, find
-from berth.core.model import Demand, Gang, Job, JobKey, Placement, Record
+from berth.core.layout import UNKNOWN, union
+from berth.core.model import Gang, Job, JobKey, Placement, Record
 from berth.core.slots import Ledger
 
 STOPPING_SECONDS = 60
@@ -99,20 +100,24 @@ def _stay(job: Job, placement: Placement, pools: Mapping[str, Pool], end: int) -
     if pool is None:
         return Stay(end, job.key, placement.pool, ())
     position = pool.ledger.tree.position
-    if job.claims:
-        taken: Takes = tuple((position[name], dict(claim)) for name, claim in job.claims.items() if name in position)
-    else:
+    claims: Mapping[str, Iterable[tuple[str, int]]] = job.claims
+    if not claims:
+        each = pool.demand(job.gang).requests
         counts = Counter(placement.nodes)
-        taken = takes(
-            job.gang.demand(pool.resource),
-            [(position[name], replicas) for name, replicas in counts.items() if name in position],
-        )
-    return Stay(end, job.key, pool.name, tuple(sorted(taken, key=lambda take: take[0])), job.max_duration is None)
+        claims = {name: [(what, n * replicas) for what, n in each] for name, replicas in counts.items()}
+    masks: dict[str, int] = {}
+    for name, mask in zip(placement.nodes, placement.devices, strict=False):
+        masks[name] = masks.get(name, 0) | mask
+    taken = sorted(
+        ((position[name], dict(claim), masks.get(name, 0)) for name, claim in claims.items() if name in position),
+        key=lambda take: take[0],
+    )
+    return Stay(end, job.key, pool.name, tuple(taken), job.max_duration is None)
 
 
 def _without(former: list[Stay], now: Stay) -> list[Stay]:
     """What a gang leaves behind as it goes on: the nodes on which it no longer is."""
-    kept = {position for position, _ in now.takes}
+    kept = {position for position, *_ in now.takes}
     return [replace(stay, takes=tuple(take for take in stay.takes if take[0] not in kept)) for stay in former]
 
 
@@ -124,11 +129,12 @@ class Future:
         self.reservations: list[Reservation] = []
         self._pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in pools.items()}
         self._taken = {name: list(pool.ledger.used) for name, pool in pools.items()}  # now
+        self._held = {name: list(pool.ledger.held) for name, pool in pools.items()}
         self._staying = list(staying)
-        self._on: dict[tuple[str, int], list[tuple[int, Mapping[str, int]]]] = {}
+        self._on: dict[tuple[str, int], list[tuple[int, Mapping[str, int], int]]] = {}
         for stay in staying:
-            for position, amounts in stay.takes:
-                self._on.setdefault((stay.pool, position), []).append((stay.end, amounts))
+            for position, amounts, mask in stay.takes:
+                self._on.setdefault((stay.pool, position), []).append((stay.end, amounts, mask))
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
         self._last: dict[str, Pool] | None = None
@@ -164,22 +170,28 @@ class Future:
     def start(self, stay: Stay) -> None:
         """A gang starts now: it is there until its expected end."""
         insort(self._staying, stay, key=lambda s: (s.end, s.key))
-        for position, amounts in stay.takes:
+        held = self._held[stay.pool]
+        for position, amounts, mask in stay.takes:
             taken = Counter(self._taken[stay.pool][position])
             taken.update(amounts)
             self._taken[stay.pool][position] = taken
-            self._on.setdefault((stay.pool, position), []).append((stay.end, amounts))
-        self._bring((stay.pool, position) for position, _ in stay.takes)
+            if held:
+                held[position] |= mask
+            self._on.setdefault((stay.pool, position), []).append((stay.end, amounts, mask))
+        self._bring((stay.pool, position) for position, *_ in stay.takes)
 
     def withdraw(self, stay: Stay) -> None:
         """Take a start back."""
         self._staying.remove(stay)
-        for position, amounts in stay.takes:
+        held = self._held[stay.pool]
+        for position, amounts, mask in stay.takes:
             taken = Counter(self._taken[stay.pool][position])
             taken.subtract(amounts)
             self._taken[stay.pool][position] = taken
-            self._on[stay.pool, position].remove((stay.end, amounts))
-        self._bring((stay.pool, position) for position, _ in stay.takes)
+            if held:
+                held[position] &= ~mask
+            self._on[stay.pool, position].remove((stay.end, amounts, mask))
+        self._bring((stay.pool, position) for position, *_ in stay.takes)
 
     def rearranged(self) -> list[Reservation] | None:
         """The reservations made anew, one after the other; None if one of them would begin later than it does."""
@@ -197,16 +209,18 @@ class Future:
     def ends(self, pool: str, positions: range) -> Iterator[Stay]:
         """Gangs that hold something on some nodes of a pool, by expected end."""
         for stay in self._staying:
-            if stay.pool == pool and any(position in positions for position, _ in stay.takes):
+            if stay.pool == pool and any(position in positions for position, *_ in stay.takes):
                 yield stay
 
     def _reservation(self, key: JobKey, gang: Gang, berth: Berth, at: int, seconds: int) -> Reservation:
-        taken = takes(berth.demand, berth.fit.counts)
-        places = {position for position, _ in taken}
+        taken = takes(berth)
+        places = {position for position, *_ in taken}
         before = [
             stay
             for stay in self._staying
-            if stay.end <= at and stay.pool == berth.pool.name and any(position in places for position, _ in stay.takes)
+            if stay.end <= at
+            and stay.pool == berth.pool.name
+            and any(position in places for position, *_ in stay.takes)
         ]
         return Reservation(
             key=key,
@@ -223,41 +237,53 @@ class Future:
         if self._last is None:
             self._last = {}
             for name, pool in self._pools.items():
-                used = [self._used((name, position), _FOREVER) for position in range(len(pool.ledger.used))]
-                self._last[name] = replace(pool, ledger=Ledger(pool.ledger.tree, pool.ledger.nodes, used))
+                nodes = range(len(pool.ledger.nodes))
+                ledger = Ledger(
+                    pool.ledger.tree,
+                    pool.ledger.nodes,
+                    [self._used((name, position), _FOREVER) for position in nodes],
+                    numbering=pool.ledger.numbering,
+                    held=[self._mask((name, position), _FOREVER) for position in nodes],
+                )
+                self._last[name] = replace(pool, ledger=ledger)
         return self._last
 
     def _show(self, at: int, until: int) -> None:
         """Have the ledgers show, for each node, the most that is taken at any moment from `at` to `until`."""
         low, high = sorted((self._at, at))
         first, last = (bisect_right(self._staying, time, key=lambda stay: stay.end) for time in (low, high))
-        nodes = {(stay.pool, position) for stay in self._staying[first:last] for position, _ in stay.takes}
+        nodes = {(stay.pool, position) for stay in self._staying[first:last] for position, *_ in stay.takes}
         shown = {r: r.start > at for r in self.reservations if r.end > at and r.start < until}
         for reservation in shown.keys() | self._shown.keys():
             if shown.get(reservation) is not self._shown.get(reservation):
-                nodes.update((reservation.berth.pool.name, position) for position, _ in reservation.takes)
+                nodes.update((reservation.berth.pool.name, position) for position, *_ in reservation.takes)
         self._at, self._shown = at, shown
         self._bring(nodes)
 
     def _bring(self, nodes: Iterable[tuple[str, int]]) -> None:
         """Bring nodes up to date with what is to be shown."""
-        reserved: dict[tuple[str, int], list[tuple[Reservation, Mapping[str, int]]]] = {}
+        reserved: dict[tuple[str, int], list[tuple[Reservation, Mapping[str, int], int]]] = {}
         for reservation in self._shown:
-            for position, amounts in reservation.takes:
-                reserved.setdefault((reservation.berth.pool.name, position), []).append((reservation, amounts))
+            for position, amounts, mask in reservation.takes:
+                reserved.setdefault((reservation.berth.pool.name, position), []).append((reservation, amounts, mask))
         for node in sorted(nodes):
             there = reserved.get(node)
             used = self._most(node, there) if there else self._used(node, self._at)
+            held = self._mask(node, self._at)
+            for _, _, mask in there or ():
+                held |= mask
             ledger = self._pools[node[0]].ledger
-            if ledger.used[node[1]] != used:
-                ledger.set_used(node[1], used)
+            if ledger.used[node[1]] != used or (ledger.numbering is not None and ledger.held[node[1]] != held):
+                ledger.set_used(node[1], used, held)
 
-    def _most(self, node: tuple[str, int], reserved: list[tuple[Reservation, Mapping[str, int]]]) -> Mapping[str, int]:
+    def _most(
+        self, node: tuple[str, int], reserved: list[tuple[Reservation, Mapping[str, int], int]]
+    ) -> Mapping[str, int]:
         """The most that is taken of each resource: what is there falls, so the starts of reservations decide."""
         most: dict[str, int] = {}
-        for time in {max(self._at, reservation.start) for reservation, _ in reserved} | {self._at}:
+        for time in {max(self._at, reservation.start) for reservation, *_ in reserved} | {self._at}:
             used = dict(self._used(node, time))
-            for reservation, amounts in reserved:
+            for reservation, amounts, _ in reserved:
                 if reservation.start <= time < reservation.end:
                     for name, amount in amounts.items():
                         used[name] = used.get(name, 0) + amount
@@ -269,14 +295,30 @@ class Future:
         """What the gangs of now still take of a node at a time, reservations aside."""
         taken = self._taken[node[0]][node[1]]
         left: dict[str, int] | None = None
-        for end, amounts in self._on.get(node, ()):
+        for end, amounts, _ in self._on.get(node, ()):
             if end <= at:
                 left = dict(taken) if left is None else left
                 for name, amount in amounts.items():
                     left[name] = max(0, left.get(name, 0) - amount)
         return taken if left is None else left
 
+    def _mask(self, node: tuple[str, int], at: int) -> int:
+        """The devices of a node that the gangs of now still hold at a time; zero where they are only counted."""
+        held = self._held[node[0]]
+        if not held or held[node[1]] == UNKNOWN:
+            return held[node[1]] if held else 0
+        found = held[node[1]]
+        for end, _, mask in self._on.get(node, ()):
+            if end <= at:
+                found &= ~mask
+        return found
 
-def takes(demand: Demand, counts: Iterable[tuple[int, int]]) -> Takes:
-    """What replicas take; `counts` are (node position, replicas)."""
-    return tuple((position, {name: n * replicas for name, n in demand.requests}) for position, replicas in counts)
+
+def takes(berth: Berth) -> Takes:
+    """What a gang takes at a place that was found for it."""
+    found, rank = [], 0
+    for position, replicas in berth.fit.counts:
+        amounts = {name: n * replicas for name, n in berth.demand.requests}
+        found.append((position, amounts, union(berth.devices[rank : rank + replicas])))
+        rank += replicas
+    return tuple(found)

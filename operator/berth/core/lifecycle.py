@@ -7,7 +7,7 @@ deletion), so a fresh operator that looks at the same objects takes the same ste
 
 from dataclasses import replace
 
-from berth.core import charges, explain, faults
+from berth.core import charges, devices, explain, faults
 from berth.core.faults import DEFAULT_WAITS, Waits
 from berth.core.model import Attempt, Cause, Ending, Hindrance, Job, Outcome, Phase, Pod, Record
 from berth.core.plan import Decision, Event, Pending, Reason, Report, Verb
@@ -135,6 +135,11 @@ def _held(job: Job, now: int, waits: Waits) -> Decision:
     up = sum(1 for pod in pods.values() if pod.ready or pod.phase is Phase.SUCCEEDED)
     if not placement.pods_created:
         record = replace(record, placement=replace(placement, pods_created=True))
+    differing = devices.differing(placement, pods)
+    if len(differing) > placement.differing:
+        record = replace(record, placement=replace(placement, pods_created=True, differing=len(differing)))
+        warning = Event("OtherDevices", devices.told(placement, differing), warning=True)
+        return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=warning)
     event = None
     if record.started_at is None and up == len(ranks):
         record = replace(record, started_at=now)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from berth.core.affinity import Terms
+
 
 class JobKey(NamedTuple):
     """Namespace and name of a TrainingJob."""
@@ -74,12 +76,21 @@ class Toleration:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Which devices of a node are broken, as masks: for everybody, or only for replicas that need the network."""
+
+    broken: int = 0
+    offline: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node of a pool as it stands, without what is taken on it.
 
     `path` names its domain at each level of the pool, widest first, the node itself left out. `unready_since`: when
     its Ready condition turned away from True. None while that says True: a node that is being deleted is not `ready`,
-    but what runs there runs on.
+    but what runs there runs on. `spare`: it is kept free for replacing a failed one. `health`: what the make's own
+    tools say of its devices, if they say anything.
     """
 
     name: str
@@ -89,6 +100,8 @@ class Node:
     taints: tuple[Taint, ...] = ()
     ready: bool = True
     cordoned: bool = False
+    spare: bool = False
+    health: Health | None = None
     unready_since: int | None = None
 
 
@@ -106,12 +119,43 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What one replica needs from a node. Hashable: free slots are counted once for all equal demands."""
+    """What one replica needs from a node. Hashable: free slots are counted once for all equal demands.
+
+    `networked`: its devices talk to those of other replicas. Only told where devices are chosen by id.
+    """
 
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    affinity: Terms = ()
+    networked: bool = False
     avoid: tuple[Refusal, ...] = ()
+
+    def amount(self, resource: str) -> int:
+        """How much one replica needs of a resource."""
+        return next((amount for name, amount in self.requests if name == resource), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A replica as it is where a pool's defaults are merged into it.
+
+    `refused`: the API server would not take such a pod; the sentence that it gave.
+    """
+
+    requests: tuple[tuple[str, int], ...] = ()
+    selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    affinity: Terms = ()
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """A gang's consecutive ranks, `size` at a time, each inside one domain of `level`."""
+
+    size: int
+    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +163,9 @@ class Gang:
     """What a job asks for. Hashable: two jobs that ask for the same are refused for the same reason.
 
     `requests` is what a replica asks for besides its devices (CPU, memory, other extended resources). `pools` in order
-    of preference; empty: any pool that suits. `avoid`: nodes that refused this job lately.
+    of preference; empty: any pool that suits. `shapes`: by the name of a pool's defaults, what a replica asks for where
+    they are merged into it, the empty name standing for pools without any; empty if no pool has defaults. `avoid`:
+    nodes that refused this job lately.
     """
 
     replicas: int
@@ -130,14 +176,25 @@ class Gang:
     requests: tuple[tuple[str, int], ...] = ()
     selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    groups: Groups | None = None
+    affinity: Terms = ()
+    shapes: tuple[tuple[str, Shape], ...] = ()
     avoid: tuple[Refusal, ...] = ()
 
-    def demand(self, resource: str) -> Demand:
-        """Spell out what a replica needs where a device is called `resource`."""
+    def shape(self, defaults: str) -> Shape | None:
+        """A replica where a pool has these defaults (empty: none); None if it has not been tried with them yet."""
+        if defaults or self.shapes:
+            return dict(self.shapes).get(defaults)
+        return Shape(self.requests, self.selector, self.tolerations, self.affinity)
+
+    def demand(self, resource: str, defaults: str = "") -> Demand:
+        """Spell out what a replica needs where a device is called `resource` and the pool has these defaults."""
+        shape: Shape | Gang = dict(self.shapes).get(defaults, self)
         return Demand(
-            requests=((resource, self.devices), ("pods", 1), *(r for r in self.requests if r[0] != resource)),
-            selector=self.selector,
-            tolerations=self.tolerations,
+            requests=((resource, self.devices), ("pods", 1), *(r for r in shape.requests if r[0] != resource)),
+            selector=shape.selector,
+            tolerations=shape.tolerations,
+            affinity=shape.affinity,
             avoid=self.avoid,
         )
 
@@ -149,7 +206,9 @@ class Placement:
     `spans` counts the distinct domains per level, widest first, the node level last. `generation` is the job's
     generation that this attempt was planned from, `epoch` the term of the leader that decided. `pods_created` turns
     true once every pod of the attempt was seen: from then on a missing pod is a lost one, before it is one still to be
-    made.
+    made. `devices`: by rank, the mask of the devices that the replica gets of its node; empty where the node's plugin
+    chooses them. `differing`: replicas of which the plugin said that they got others. `defaults`: name of the pool's
+    defaults that it was planned with.
     """
 
     pool: str
@@ -161,6 +220,9 @@ class Placement:
     admitted_at: int
     pods_created: bool = False
     epoch: int = 0
+    devices: tuple[int, ...] = ()
+    differing: int = 0
+    defaults: str = ""
 
 
 def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -273,7 +335,8 @@ class Pod:
     """One pod of a job, of whichever attempt.
 
     `message`: the last words of one that ended. `waiting`: what one that is not ready waits for, as far as it is told.
-    `unschedulable_since`: since when kube-scheduler finds no room for it; None if it does not say so.
+    `unschedulable_since`: since when kube-scheduler finds no room for it; None if it does not say so. `mounted`: mask
+    of its devices, if the node's plugin has told it.
     """
 
     name: str
@@ -290,6 +353,7 @@ class Pod:
     message: str = ""
     waiting: str = ""
     unschedulable_since: int | None = None
+    mounted: int | None = None
 
     @property
     def ended(self) -> bool:

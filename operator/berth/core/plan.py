@@ -64,6 +64,9 @@ class Reason(StrEnum):
     CREATING = "Creating"
     NO_PODS = "NoPods"
     WAITING_FOR_PODS = "WaitingForPods"
+    # DevicesAsChosen
+    AS_CHOSEN = "AsChosen"
+    OTHER_DEVICES = "OtherDevices"
     # Finished
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
     MAX_DURATION_EXCEEDED = "MaxDurationExceeded"

@@ -21,7 +21,7 @@ def opened(ledger: Ledger, demand: Demand) -> list[list[int]]:
             replace(node, ready=True, cordoned=False, taints=tuple(t for t in node.taints if t.key not in _CLOSING))
             for node in ledger.nodes
         ]
-        return SlotIndex(ledger.tree, demand, nodes, [{}] * len(nodes)).whole
+        return SlotIndex(ledger.tree, demand, nodes, [{}] * len(nodes), numbering=ledger.numbering).whole
 
     return ledger.remembered(("opened", demand), count)
 

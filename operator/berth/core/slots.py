@@ -12,8 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from berth.core import affinity
 from berth.core.explain import moment, quantity
+from berth.core.layout import UNKNOWN, union
 from berth.core.model import OUT_OF_SERVICE, Demand, Node, Taint, Toleration
+from berth.core.numbering import Numbering
 from berth.core.topology import Tree
 
 T = TypeVar("T")
@@ -37,11 +40,15 @@ def barrier(node: Node, demand: Demand) -> str | None:
         return "not ready"
     if node.cordoned:
         return "cordoned"
+    if node.spare:
+        return "kept free as a spare"
     if any(taint.key == OUT_OF_SERVICE for taint in node.taints):
         return "out of service"  # whatever a replica tolerates
     for key, value in demand.selector:
         if node.labels.get(key) != value:
             return f"label {key} is not {value}"
+    if demand.affinity and not affinity.admits(demand.affinity, node.name, node.labels):
+        return f"node affinity: not {affinity.told(demand.affinity)}"
     for refusal in demand.avoid:
         if node.name in refusal.nodes:
             return f"refused this job until {moment(refusal.until)}"
@@ -75,6 +82,12 @@ def shortage(node: Node, used: Mapping[str, int], demand: Demand) -> str | None:
     return None
 
 
+def numbered_room(node: Node, used: Mapping[str, int], held: int, demand: Demand, numbering: Numbering | None) -> int:
+    """How many replicas fit where devices are chosen by id: `held` is the mask of those taken, by whomever."""
+    found = room(node, used, demand)
+    return found if numbering is None or not found else min(found, numbering.fits(node, held, demand))
+
+
 class SlotIndex:
     """Free slots of one demand: per node, per domain, and each level's domains sorted by them.
 
@@ -83,18 +96,29 @@ class SlotIndex:
     a gang is one bisection away.
     """
 
-    __slots__ = ("demand", "free", "order", "seen", "shared", "tree", "whole")
+    __slots__ = ("demand", "free", "numbering", "order", "seen", "shared", "tree", "whole")
 
-    def __init__(self, tree: Tree, demand: Demand, nodes: list[Node], used: list[Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        demand: Demand,
+        nodes: list[Node],
+        used: list[Mapping[str, int]],
+        *,
+        held: list[int] | None = None,
+        numbering: Numbering | None = None,
+    ) -> None:
         self.tree = tree
         self.demand = demand
+        self.numbering = numbering
         self.seen = 0
         self.shared = False
         now, whole = [], []
-        for node, taken in zip(nodes, used, strict=True):
+        for position, (node, taken) in enumerate(zip(nodes, used, strict=True)):
             open_ = barrier(node, demand) is None
-            now.append(room(node, taken, demand) if open_ else 0)
-            whole.append(room(node, {}, demand) if open_ else 0)
+            mask = held[position] if held else 0
+            now.append(numbered_room(node, taken, mask, demand, numbering) if open_ else 0)
+            whole.append(numbered_room(node, {}, 0, demand, numbering) if open_ else 0)
         self.free = _sums(tree, now)
         self.whole = _sums(tree, whole)
         self.order = [sorted(f << _SHIFT | d for d, f in enumerate(level)) for level in self.free]
@@ -103,17 +127,20 @@ class SlotIndex:
         """An index of its own, with the same counts."""
         twin = object.__new__(SlotIndex)
         twin.tree, twin.demand, twin.seen, twin.shared = self.tree, self.demand, self.seen, False
+        twin.numbering = self.numbering
         twin.free = [level.copy() for level in self.free]
         twin.whole = self.whole
         twin.order = [level.copy() for level in self.order]
         return twin
 
-    def set(self, position: int, node: Node, used: Mapping[str, int]) -> None:
+    def set(self, position: int, node: Node, used: Mapping[str, int], held: int = 0) -> None:
         """Count one node anew."""
         open_ = barrier(node, self.demand) is None
         leaf = self.tree.leaf_level
-        change = (room(node, used, self.demand) if open_ else 0) - self.free[leaf][position]
-        grown = (room(node, {}, self.demand) if open_ else 0) - self.whole[leaf][position]
+        now = numbered_room(node, used, held, self.demand, self.numbering) if open_ else 0
+        change = now - self.free[leaf][position]
+        most = numbered_room(node, {}, 0, self.demand, self.numbering) if open_ else 0
+        grown = most - self.whole[leaf][position]
         if not change and not grown:
             return
         if grown:
@@ -131,6 +158,16 @@ class SlotIndex:
         del order[bisect_left(order, self.free[level][domain] << _SHIFT | domain)]
         insort(order, free << _SHIFT | domain)
         self.free[level][domain] = free
+
+    def grouped(self, level: int, size: int) -> "SlotIndex":
+        """The same counted in groups of `size` slots that lie in one domain of `level`, the tree cut off there."""
+        twin = object.__new__(SlotIndex)
+        twin.tree, twin.demand, twin.numbering = self.tree.cut(level), self.demand, self.numbering
+        twin.seen, twin.shared = self.seen, False
+        twin.free = _sums(twin.tree, [free // size for free in self.free[level]])
+        twin.whole = _sums(twin.tree, [whole // size for whole in self.whole[level]])
+        twin.order = [sorted(f << _SHIFT | d for d, f in enumerate(counts)) for counts in twin.free]
+        return twin
 
     def smallest(self, level: int, slots: int) -> int | None:
         """The fewest free slots, not less than `slots`, that a domain of the level has; None if none has as many."""
@@ -168,15 +205,38 @@ class Ledger:
     """What is taken on each node of a pool.
 
     `nodes` and `used` are in network order; their entries are replaced, never changed in place, so that forks may
-    share them.
+    share them. With a `numbering` devices are chosen by id, and `held` has the mask of those taken on each node, or
+    `UNKNOWN`; without one, devices are only counted and `held` is empty.
     """
 
-    __slots__ = ("_base", "_base_mark", "_compactions", "_indexes", "_log", "_remembered", "nodes", "tree", "used")
+    __slots__ = (
+        "_base",
+        "_base_mark",
+        "_compactions",
+        "_indexes",
+        "_log",
+        "_remembered",
+        "held",
+        "nodes",
+        "numbering",
+        "tree",
+        "used",
+    )
 
-    def __init__(self, tree: Tree, nodes: list[Node], used: list[Mapping[str, int]] | None = None) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        nodes: list[Node],
+        used: list[Mapping[str, int]] | None = None,
+        *,
+        numbering: Numbering | None = None,
+        held: list[int] | None = None,
+    ) -> None:
         self.tree = tree
         self.nodes = nodes
         self.used: list[Mapping[str, int]] = used if used is not None else [{} for _ in nodes]
+        self.numbering = numbering
+        self.held = held if held is not None else [0] * len(nodes) if numbering else []
         self._log: list[int] = []
         self._indexes: dict[Demand, SlotIndex] = {}
         self._remembered: dict[object, tuple[tuple[int, int], Any]] = {}
@@ -192,18 +252,24 @@ class Ledger:
         """
         if len(self._log) > 2 * len(self.nodes) + 1000:
             self._compact()
-        twin = Ledger(self.tree, self.nodes.copy(), self.used.copy())
+        twin = Ledger(self.tree, self.nodes.copy(), self.used.copy(), numbering=self.numbering, held=self.held.copy())
         twin._log = self._log.copy()
         for index in self._indexes.values():
             index.shared = True
         twin._indexes = self._indexes.copy()
-        twin._base, twin._base_mark = self, self._mark
+        twin._base, twin._base_mark = self, self.mark
         return twin
 
     @property
-    def _mark(self) -> tuple[int, int]:
+    def mark(self) -> tuple[int, int]:
         """Where this ledger stands: equal marks, equal contents."""
         return self._compactions, len(self._log)
+
+    def changed_since(self, mark: tuple[int, int] | None) -> list[int] | None:
+        """Positions of the nodes that changed since the ledger stood at that mark; None if that is not known."""
+        if mark is None or mark[0] != self._compactions:
+            return None
+        return list(dict.fromkeys(self._log[mark[1] :]))
 
     def _compact(self) -> None:
         """Bring every index up to date and forget the log."""
@@ -220,18 +286,18 @@ class Ledger:
         """Current slot counts for a demand. Valid until the next change of this ledger."""
         index = self._indexes.get(demand)
         if index is None or index.shared:
-            if self._base is not None and self._base._mark == self._base_mark:
+            if self._base is not None and self._base.mark == self._base_mark:
                 index = self._base.index(demand)
                 index.shared = True
             elif index is None:
-                index = SlotIndex(self.tree, demand, self.nodes, self.used)
+                index = SlotIndex(self.tree, demand, self.nodes, self.used, held=self.held, numbering=self.numbering)
                 index.seen = len(self._log)
             self._indexes[demand] = index
         if index.seen < len(self._log):
             if index.shared:
                 index = self._indexes[demand] = index.fork()
             for position in dict.fromkeys(self._log[index.seen :]):
-                index.set(position, self.nodes[position], self.used[position])
+                index.set(position, self.nodes[position], self.used[position], self._held(position))
             index.seen = len(self._log)
         return index
 
@@ -245,25 +311,44 @@ class Ledger:
         self.nodes[position] = node
         self._log.append(position)
 
-    def set_used(self, position: int, used: Mapping[str, int]) -> None:
-        """Replace what is taken on a node."""
+    def set_used(self, position: int, used: Mapping[str, int], held: int = 0) -> None:
+        """Replace what is taken on a node; `held`: which devices, where they are chosen by id."""
         self.used[position] = used
+        if self.numbering is not None:
+            self.held[position] = held
         self._log.append(position)
 
     def take(self, position: int, demand: Demand, replicas: int) -> None:
-        """Take room for replicas on a node.
+        """Take room for replicas on a node, and the devices that `choose` says.
 
         Raises AssertionError if the room is not there: that is a bug in a plan, not a case.
         """
-        free = room(self.nodes[position], self.used[position], demand)
-        assert free >= replicas, f"{self.nodes[position].name}: {replicas} replicas planned, room for {free}"
-        taken = Counter(self.used[position])
+        node, used, held = self.nodes[position], self.used[position], self._held(position)
+        free = numbered_room(node, used, held, demand, self.numbering)
+        assert free >= replicas, f"{node.name}: {replicas} replicas planned, room for {free}"
+        taken = Counter(used)
         for name, amount in demand.requests:
             taken[name] += amount * replicas
-        self.set_used(position, taken)
+        self.set_used(position, taken, held | union(self.choose(position, demand, replicas)))
 
-    def give_back(self, position: int, requests: Iterable[tuple[str, int]]) -> None:
-        """Count what was taken on a node as free again.
+    def choose(self, position: int, demand: Demand, replicas: int) -> tuple[int, ...]:
+        """The devices that each of so many replicas would get on a node, as masks; empty where the plugin chooses."""
+        if self.numbering is None:
+            return ()
+        return self.numbering.share(self.nodes[position], self._held(position), demand, replicas)
+
+    def _held(self, position: int) -> int:
+        return self.held[position] if self.numbering is not None else 0
+
+    def room(self, position: int, demand: Demand) -> int:
+        """How many replicas fit on a node beside what is taken there, barriers aside."""
+        held = self._held(position)
+        return numbered_room(self.nodes[position], self.used[position], held, demand, self.numbering)
+
+    def give_back(self, position: int, requests: Iterable[tuple[str, int]], devices: int = 0) -> None:
+        """Count what was taken on a node as free again; `devices`: which, where they are chosen by id.
+
+        A node of which somebody else's devices are not known stays as it is.
 
         Raises AssertionError if it was not taken: that is a bug in a plan, not a case.
         """
@@ -271,7 +356,8 @@ class Ledger:
         for name, amount in requests:
             left[name] -= amount
             assert left[name] >= 0, f"{self.nodes[position].name}: more {name} given back than was taken"
-        self.set_used(position, left)
+        held = self._held(position)
+        self.set_used(position, left, held if held == UNKNOWN else held & ~devices)
 
     def barriers(self, demand: Demand, *, whole: bool = False) -> Counter[str]:
         """Nodes that take no replica of this demand or have no room for one, counted by why.
@@ -281,8 +367,11 @@ class Ledger:
 
         def counted() -> Counter[str]:
             found = Counter[str]()
-            for node, used in zip(self.nodes, self.used, strict=True):
-                why = barrier(node, demand) or shortage(node, {} if whole else used, demand)
+            for position, node in enumerate(self.nodes):
+                used, held = ({}, 0) if whole else (self.used[position], self._held(position))
+                why = barrier(node, demand) or shortage(node, used, demand)
+                if why is None and self.numbering is not None:
+                    why = self.numbering.disorder(node, used, held, demand)
                 if why:
                     found[why] += 1
             return found
@@ -292,7 +381,7 @@ class Ledger:
     def remembered(self, what: object, compute: Callable[[], T]) -> T:
         """What was computed of this ledger under that name before, until the ledger changes; not to be changed."""
         known = self._remembered.get(what)
-        if known is None or known[0] != self._mark:
-            known = self._remembered[what] = (self._mark, compute())
+        if known is None or known[0] != self.mark:
+            known = self._remembered[what] = (self.mark, compute())
         found: T = known[1]
         return found

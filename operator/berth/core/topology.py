@@ -82,6 +82,10 @@ class Tree:
         )
         return tree, ordered
 
+    def cut(self, level: int) -> "Tree":
+        """The tree without the levels below this one, its domains in the place of nodes."""
+        return Tree(self.levels[: level + 1], self.domains[: level + 1], self.child[:level], self.parent, {})
+
     @property
     def leaf_level(self) -> int:
         """Number of the node level, the narrowest."""
