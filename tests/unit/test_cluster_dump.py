@@ -13,13 +13,20 @@ from berth.__main__ import main
 from berth.app.replay import difference
 from berth.cluster import dump
 from berth.cluster.codec import DumpError
+from berth.core.admission import Pool
 from berth.core.cycle import Snapshot, cycle
+from berth.core.layout import mask_of
+from berth.core.numbering import Numbering
 from berth.core.plan import Plan
+from berth.core.slots import Ledger
+from berth.core.topology import Tree
 from e2e.bench.queue import NOW as LATER
 from e2e.bench.queue import a_queue
-from tests.builders import a_gang, a_job, a_pod, by_name, drawn
+from tests.builders import a_gang, a_job, a_pod, by_name, drawn, node
+from tests.properties.laying import LAYOUTS
 
 NOW = 1_795_309_200
+NPU = "huawei.com/Ascend910"
 
 
 def a_dump() -> dump.Dump:
@@ -198,3 +205,19 @@ def test_another_plan_is_told_with_the_first_difference(tmp_path: Any) -> None:
         "NOT the same plan: the order of the decisions is another"
     )
     assert "here: nothing" in difference(plan, Plan(plan.decisions[1:], plan.wake_at))
+
+
+def test_devices_that_are_chosen_by_id_are_dumped_with_their_layout() -> None:
+    """Which are taken, and by what rule others are chosen: a replay chooses the same."""
+    tree, nodes = Tree.build("a910", (), [node("n0", devices=8, resource=NPU)])
+    rings = Numbering(NPU, LAYOUTS["ascend-910a-8"])
+    ledger = Ledger(tree, nodes, [{NPU: 1}], numbering=rings, held=[mask_of((4,))])
+    pools = {"a910": Pool("a910", NPU, ledger, sizes=(1, 2, 4, 8), sizes_alone=(1, 2, 4, 8))}
+    snapshot = Snapshot((a_job("train", a_gang(1, 4)).built,), pools)
+    plan = cycle(snapshot, NOW)
+    saved = dump.read(dump.write(dump.Dump(snapshot, NOW, plan)))
+    assert (saved.snapshot.pools["a910"].ledger.held, saved.snapshot.pools["a910"].ledger.numbering) == ([16], rings)
+    assert saved.plan == plan == cycle(saved.snapshot, NOW)
+    placement = plan.decisions[0].record.placement
+    assert placement is not None
+    assert placement.devices == (mask_of((0, 1, 2, 3)),)
