@@ -6,6 +6,7 @@ task, a reflector that ended) ends the process: memory may be wrong, and everyth
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -50,6 +51,8 @@ logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 3 * IDLE_SECONDS
 CONTROLLER = f"{GROUP}/operator"
+FLUSH_SECONDS = 5.0
+"""On a stop, events that wait are posted for so long."""
 FINISH_SECONDS = 10.0
 """On a stop, what is being carried out may go on for so long."""
 
@@ -254,7 +257,8 @@ class _Operator:
                 await first(self._stop.wait(), *broken, failed, actuator.broken, prober.broken)
             await parts.kopf.stop()
             await actuator.finish(FINISH_SECONDS)
-            await self._recorder.flush()
+            with contextlib.suppress(TimeoutError):  # the Lease has to be given back while the process may still run
+                await asyncio.wait_for(self._recorder.flush(), FLUSH_SECONDS)
         finally:
             await prober.stop()
 
