@@ -51,17 +51,34 @@ class Waits:
 
 DEFAULT_WAITS = Waits()
 
+# Pods and what is on record of them
+
+
+def open_pods(job: Job) -> dict[int, Pod]:
+    """Pods of the current attempt by rank, but for ranks that are on record as done: those may go."""
+    placement = job.record.placement
+    assert placement is not None, "only a placed job has a current attempt"
+    wanted = set(range(len(placement.nodes))).difference(placement.succeeded)
+    return {pod.rank: pod for pod in job.pods if pod.attempt == job.record.attempt and pod.rank in wanted}
+
+
+def done(placement: Placement, pods: Mapping[int, Pod]) -> set[int]:
+    """Ranks that have succeeded: on record, or as their pods say."""
+    return {*placement.succeeded, *(rank for rank, pod in pods.items() if pod.phase is Phase.SUCCEEDED)}
+
+
 # Why an attempt has to stop
 
 
 def stopped(job: Job, pods: Mapping[int, Pod], now: int, waits: Waits) -> Record | None:
     """The record with the reason why the current attempt cannot or must not go on; None if it can.
 
-    `pods` are those of the attempt, by rank.
+    `pods` are the `open_pods`.
     """
     record, placement = job.record, job.record.placement
     assert placement is not None, "only a placed job gets here"
-    missing = [rank for rank in range(len(placement.nodes)) if rank not in pods]
+    over = done(placement, pods)
+    missing = [rank for rank in range(len(placement.nodes)) if rank not in pods and rank not in over]
     ending = _reason_to_stop(job, placement, pods, missing, now, waits)
     if ending is not None:
         return replace(record, ending=ending)
@@ -152,8 +169,8 @@ def told(lost: Iterable[NodeTrouble]) -> str:
 
 def _unfinished(placement: Placement, pods: Mapping[int, Pod]) -> set[str]:
     """Nodes whose replicas have not all succeeded: of the others nothing is wanted any more."""
-    done = {rank for rank, pod in pods.items() if pod.phase is Phase.SUCCEEDED}
-    return {node for rank, node in enumerate(placement.nodes) if rank not in done}
+    over = done(placement, pods)
+    return {node for rank, node in enumerate(placement.nodes) if rank not in over}
 
 
 def concerning(job: Job, nodes: set[str]) -> list[NodeTrouble]:
@@ -204,7 +221,8 @@ def _not_up_in_time(job: Job, placement: Placement, pods: Mapping[int, Pod], now
     limit = job.start_deadline
     if limit is None or job.record.started_at is not None or now < placement.admitted_at + limit:
         return None
-    late = [rank for rank in range(len(placement.nodes)) if not _up(pods.get(rank))]
+    over = done(placement, pods)
+    late = [rank for rank in range(len(placement.nodes)) if rank not in over and not _up(pods.get(rank))]
     if not late:
         return None
     rank = late[0]
@@ -268,8 +286,7 @@ def due(job: Job, now: int, waits: Waits) -> list[int]:
         left = [pod for pod in job.pods if pod.attempt == record.attempt and pod.deleting and not pod.ended]
         waited = any(kinds.get(pod.node) is Trouble.NOT_READY for pod in left)
         return [max(now, record.ending.at + waits.unconfirmed)] if waited else []
-    ranks = range(len(placement.nodes))
-    pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt and pod.rank in ranks}
+    pods = open_pods(job)
     moments = [
         trouble.since + waits.node_grace
         for trouble in concerning(job, _unfinished(placement, pods))

@@ -208,7 +208,8 @@ class Placement:
     true once every pod of the attempt was seen: from then on a missing pod is a lost one, before it is one still to be
     made. `devices`: by rank, the mask of the devices that the replica gets of its node; empty where the node's plugin
     chooses them. `differing`: replicas of which the plugin said that they got others. `defaults`: name of the pool's
-    defaults that it was planned with.
+    defaults that it was planned with. `succeeded`: ranks that were seen to succeed, ascending; they are done, whatever
+    becomes of their pods.
     """
 
     pool: str
@@ -223,6 +224,7 @@ class Placement:
     devices: tuple[int, ...] = ()
     differing: int = 0
     defaults: str = ""
+    succeeded: tuple[int, ...] = ()
 
 
 def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
