@@ -356,6 +356,39 @@ def test_a_replica_that_kube_scheduler_keeps_off_its_node_is_not_waited_for_long
     assert _next(job, 999).record.ending is None
 
 
+REFUSED = "UnexpectedAdmissionError: Allocate failed due to no healthy devices present"
+TURNED_AWAY = a_pod(1, Phase.FAILED, message="Allocate failed", turned_away=REFUSED)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param((a_pod(0),), id="the other runs"),
+        pytest.param((FAILED,), id="the other failed for it"),
+        pytest.param((a_pod(0, deleting=True),), id="the other is being deleted"),
+        pytest.param((), id="the other vanished"),
+    ],
+)
+def test_what_a_node_turns_away_is_not_charged_and_does_not_go_there_again(others: tuple[Pod, ...]) -> None:
+    """Its kubelet has no device for it, say, of which Berth knows nothing: the node's words are told."""
+    decision = _next(UP.with_pods(TURNED_AWAY, *others))
+    ending = decision.record.ending or decision.record.attempts[-1]
+    assert (ending.cause, decision.record.failures) == (Cause.START_DEADLINE, 0)
+    assert decision.record.refusals == (Refusal(frozenset({"n1"}), NOW + 600, 1),)
+    assert decision.event is not None
+    assert decision.event.note.endswith(f"node n1 turned replica 1 away: {REFUSED}")
+
+
+def test_a_node_that_is_lost_or_gives_way_to_another_pod_is_not_said_to_turn_away() -> None:
+    """There the node, or whoever took the pod, is the cause."""
+    record = _next(UP.but(troubles=(gone("n1"),)).with_pods(a_pod(0), TURNED_AWAY)).record
+    assert record.ending is not None
+    assert (record.ending.cause, record.refusals) == (Cause.NODE_FAILURE, ())
+    record = _next(UP.with_pods(a_pod(0), replace(TURNED_AWAY, disrupted=True))).record
+    assert record.ending is not None
+    assert (record.ending.cause, record.refusals) == (Cause.PODS_LOST, ())
+
+
 @pytest.mark.parametrize(("before", "seconds"), [(0, 600), (1, 1200), (2, 2400), (3, 3600), (4, 3600)])
 def test_each_further_refusal_doubles_the_time_up_to_an_hour(before: int, seconds: int) -> None:
     """And the wait before the next attempt, as with pods that the API server refuses."""

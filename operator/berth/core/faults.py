@@ -2,7 +2,8 @@
 
 A node that is not ready may be a kubelet that restarts, so it has a grace, unless pods of the gang already suffer. A
 pod on a node without contact may still run, so its end is waited for; but not for ever. Replicas that do not come up
-keep a whole gang's devices idle, so they have a deadline, and their nodes are avoided by this job for a while.
+keep a whole gang's devices idle, so they have a deadline, and their nodes are avoided by this job for a while; so are
+nodes that turn a replica away.
 """
 
 from collections.abc import Iterable, Mapping
@@ -80,9 +81,11 @@ def stopped(job: Job, pods: Mapping[int, Pod], now: int, waits: Waits) -> Record
     over = done(placement, pods)
     missing = [rank for rank in range(len(placement.nodes)) if rank not in pods and rank not in over]
     ending = _reason_to_stop(job, placement, pods, missing, now, waits)
-    if ending is not None:
+    late = _turned_away(placement, pods)
+    # A node that turns a replica away makes others fail, or go; but a node that is lost has a reason to do so.
+    if ending is not None and (late is None or ending.cause is Cause.NODE_FAILURE):
         return replace(record, ending=ending)
-    late = _not_up_in_time(job, placement, pods, now) or _without_room(placement, pods, now, waits)
+    late = late or _not_up_in_time(job, placement, pods, now) or _without_room(placement, pods, now, waits)
     if late is None:
         return None
     text, ranks = late
@@ -244,6 +247,15 @@ def _without_room(
     rank = late[0]
     which = f"kube-scheduler keeps replica {rank} off node {placement.nodes[rank]}"
     return f"{which} for {span(waits.unschedulable)}: {waits_for(pods[rank])}", late
+
+
+def _turned_away(placement: Placement, pods: Mapping[int, Pod]) -> tuple[str, list[int]] | None:
+    """What the first node says that would not have its replica; all ranks to which that happened."""
+    ranks = [rank for rank, pod in sorted(pods.items()) if pod.turned_away and not pod.disrupted]
+    if not ranks:
+        return None
+    rank = ranks[0]
+    return f"node {placement.nodes[rank]} turned replica {rank} away: {pods[rank].turned_away}", ranks
 
 
 def first_held_up(placement: Placement, pods: Mapping[int, Pod]) -> str:
