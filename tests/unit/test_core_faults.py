@@ -286,32 +286,33 @@ STUCK = a_pod(1, Phase.PENDING, waiting="container trainer: ErrImagePull: not fo
     [
         pytest.param(
             (a_pod(0), STUCK),
-            "1 of 2 replicas not ready 15m after admission: replica 1 on node n1: "
+            "1 of 2 replicas not running 15m after admission: replica 1 on node n1: "
             "container trainer: ErrImagePull: not found",
             {"n1"},
             id="the kubelet says why",
         ),
         pytest.param(
             (a_pod(0, Phase.PENDING), STUCK),
-            "2 of 2 replicas not ready 15m after admission: replica 0 on node n0: no kubelet has reported",
+            "2 of 2 replicas not running 15m after admission: replica 0 on node n0: no kubelet has reported",
             {"n0", "n1"},
             id="the first by rank is told, all are refused",
         ),
         pytest.param(
             (a_pod(0, Phase.PENDING, node=""), a_pod(1)),
-            "1 of 2 replicas not ready 15m after admission: replica 0 on node n0: kube-scheduler has not said anything",
+            "1 of 2 replicas not running 15m after admission: replica 0 on node n0: kube-scheduler has not said anything",
             {"n0"},
             id="nobody has bound it",
         ),
         pytest.param(
-            (a_pod(0), a_pod(1, ready=False)),
-            "1 of 2 replicas not ready 15m after admission: replica 1 on node n1: running, but not ready",
+            (a_pod(0, ready=False), STUCK),
+            "1 of 2 replicas not running 15m after admission: replica 1 on node n1: "
+            "container trainer: ErrImagePull: not found",
             {"n1"},
-            id="it runs, and that is all",
+            id="one that runs has come up",
         ),
         pytest.param(
             (a_pod(0, Phase.SUCCEEDED),),
-            "1 of 2 replicas not ready 15m after admission: replica 1 on node n1: its pod is not there",
+            "1 of 2 replicas not running 15m after admission: replica 1 on node n1: its pod is not there",
             {"n1"},
             id="its pod could not be made",
         ),
@@ -334,10 +335,12 @@ def test_what_does_not_come_up_in_time_is_taken_back(pods: tuple[Pod, ...], mess
         pytest.param(SLOW.with_pods(a_pod(0), STUCK).but(start_deadline=None), id="however long it takes"),
         pytest.param(SLOW.with_pods(a_pod(0), STUCK).recorded(started_at=200), id="it was up once"),
         pytest.param(SLOW.with_pods(*RUNNING), id="just in time"),
+        pytest.param(SLOW.with_pods(a_pod(0), a_pod(1, ready=False)), id="all run, and one is unready just now"),
+        pytest.param(SLOW.with_pods(a_pod(0), a_pod(1, Phase.UNKNOWN)), id="one ran and is out of sight"),
     ],
 )
 def test_who_is_not_late(job: JobBuilder) -> None:
-    """Before the deadline, or once all replicas were up."""
+    """Before the deadline, or once all replicas have come up, whether or not anybody saw them all ready at once."""
     assert _next(job).record.ending is None
 
 

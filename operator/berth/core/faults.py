@@ -220,16 +220,20 @@ def without(pods: tuple[Pod, ...]) -> str:
 
 
 def _not_up_in_time(job: Job, placement: Placement, pods: Mapping[int, Pod], now: int) -> tuple[str, list[int]] | None:
-    """What the first replica waits for that is not up by the start deadline, and the ranks of all such."""
+    """What the first replica waits for that has not run by the start deadline, and the ranks of all such.
+
+    One that runs has come up, be it ready or not: `started_at` needs all ready at one moment that somebody saw, and an
+    operator that was away may see a gang first when one of its replicas has just become unready after hours.
+    """
     limit = job.start_deadline
     if limit is None or job.record.started_at is not None or now < placement.admitted_at + limit:
         return None
     over = done(placement, pods)
-    late = [rank for rank in range(len(placement.nodes)) if rank not in over and not _up(pods.get(rank))]
+    late = [rank for rank in range(len(placement.nodes)) if rank not in over and not _has_run(pods.get(rank))]
     if not late:
         return None
     rank = late[0]
-    many = f"{len(late)} of {count(len(placement.nodes), 'replica')} not ready {span(limit)} after admission"
+    many = f"{len(late)} of {count(len(placement.nodes), 'replica')} not running {span(limit)} after admission"
     return f"{many}: replica {rank} on node {placement.nodes[rank]}: {waits_for(pods.get(rank))}", late
 
 
@@ -268,15 +272,19 @@ def _up(pod: Pod | None) -> bool:
     return pod is not None and (pod.ready or pod.phase is Phase.SUCCEEDED)
 
 
+def _has_run(pod: Pod | None) -> bool:
+    return pod is not None and pod.phase is not Phase.PENDING
+
+
 def waits_for(pod: Pod | None) -> str:
-    """What a replica that is not ready waits for."""
+    """What a replica that has not run waits for."""
     if pod is None:
         return "its pod is not there"
     if pod.waiting:
         return pod.waiting
     if not pod.node:
         return "kube-scheduler has not said anything"
-    return "running, but not ready" if pod.phase is Phase.RUNNING else "no kubelet has reported"
+    return "no kubelet has reported"
 
 
 def avoiding(job: Job, now: int) -> Job:

@@ -332,8 +332,8 @@ class Pod:
 
     `message`: the last words of one that ended. `waiting`: what one that is not ready waits for, as far as it is told.
     `unschedulable_since`: since when kube-scheduler finds no room for it; None if it does not say so. `mounted`: mask
-    of its devices, if the node's plugin has told it. `turned_away`: why its node would not have it, in the node's words,
-    if it failed without a container ever having run; else empty.
+    of its devices, if the node's plugin has told it. `turned_away`: why its node would not have it, in the node's
+    words, if it failed without a container ever having run; else empty.
     """
 
     name: str
