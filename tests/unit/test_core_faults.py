@@ -299,7 +299,8 @@ STUCK = a_pod(1, Phase.PENDING, waiting="container trainer: ErrImagePull: not fo
         ),
         pytest.param(
             (a_pod(0, Phase.PENDING, node=""), a_pod(1)),
-            "1 of 2 replicas not running 15m after admission: replica 0 on node n0: kube-scheduler has not said anything",
+            "1 of 2 replicas not running 15m after admission: replica 0 on node n0: "
+            "kube-scheduler has not said anything",
             {"n0"},
             id="nobody has bound it",
         ),
