@@ -5,6 +5,7 @@ All four share one event loop, so the board changes only between two of their st
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -150,10 +151,14 @@ class Show:
 
 
 def manifest(gang: Gang) -> JsonObject:
-    """The TrainingJob of a gang; its simulated replicas end by themselves after the gang's run time."""
+    """The TrainingJob of a gang; its simulated replicas end by themselves after the gang's run time.
+
+    Its owner allows for twice that and five minutes, because a busy machine is slow to start and end pods.
+    """
     spec: JsonObject = {
         "replicas": gang.replicas,
         "devicesPerReplica": gang.devices,
+        "maxDuration": f"{math.ceil(2 * gang.run_s) + 300}s",
         "template": {
             "metadata": {"annotations": {RUN_SECONDS: str(gang.run_s)}},
             "spec": {

@@ -1,6 +1,7 @@
 """`berth`: the command. Imports of weight happen inside the commands that need them, so that its help is quick."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -43,6 +44,31 @@ def run(
         asyncio.run(start(load(config, mode=mode, listen=listen), kubeconfig=kubeconfig, context=context))
     except (SettingsError, ConfigError, StartError, LeaseLostError) as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--explain", "job", metavar="NAMESPACE/NAME", help="Only this job: what it asks for and why it waits.")
+def replay(file: Path, job: str | None) -> None:
+    """Run a cycle again that was saved with curl http://OPERATOR:8080/debug/snapshot > FILE.
+
+    Prints its plan and says whether it is the plan that the operator made. Ends with 1 if it is not.
+    """
+    from berth.app import replay as again
+    from berth.cluster import dump
+    from berth.cluster.codec import DumpError
+
+    try:
+        saved = dump.read(file.read_bytes())
+        plan = again.replay(saved)
+        for line in again.explained(saved, plan, job) if job else again.told(saved, plan):
+            click.echo(line)
+    except (DumpError, again.NoSuchJobError, OSError) as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    if plan != saved.plan:
+        if job:
+            click.echo(again.difference(saved.plan, plan), err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from berth.kube.client import ApiClient
 from berth.kube.config import load
-from berth.kube.lease import Lease, LeaseLostError, NotLeading
+from berth.kube.lease import LEASES, Lease, LeaseLostError, NotLeading
 from berth.kube.resources import SERVICES
 from e2e.ground.controlplane import ControlPlane
 
@@ -117,3 +117,15 @@ async def test_a_leader_that_was_cut_off_goes_on_if_nobody_led_meanwhile(
         assert lease.held
         assert lease.epoch == epoch
         keeping.cancel()
+
+
+async def test_a_leader_whose_lease_was_deleted_does_not_lead_on(control_plane: ControlPlane, namespace: str) -> None:
+    """Nobody would renew what is not there, and every write be held back for ever: the process has to end."""
+    async with _client(control_plane) as client:
+        leader = _lease(client, namespace, "a")
+        await leader.acquire()
+        await client.delete(LEASES, "berth", namespace=namespace)
+        with pytest.raises(LeaseLostError, match=f"lease {namespace}/berth was deleted"):
+            await asyncio.wait_for(leader.keep(), 2 * DURATION)
+        assert not leader.held
+        assert await asyncio.wait_for(_lease(client, namespace, "a").acquire(), DURATION) == 0

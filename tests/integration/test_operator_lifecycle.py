@@ -227,7 +227,10 @@ def test_a_pending_job_may_be_made_smaller_and_then_starts(scene: Scene) -> None
     scene.submit("train", replicas=4)
     pending = scene.wait_pending("train", "TooLarge")
     assert f"needs 4 nodes; pool {scene.pool} has 3" == pending["message"]
-    assert pending["nearest"] == ["replicas 3: could start now under spine-1/leaf-11"]
+    assert pending["nearest"] == [
+        "replicas 3: could start now under spine-1/leaf-11",
+        "devicesPerReplica 4: could start now under spine-1/leaf-11",
+    ]
 
     scene.edit("train", replicas=3)
 

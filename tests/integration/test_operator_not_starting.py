@@ -65,7 +65,7 @@ def test_a_gang_of_which_one_replica_does_not_start_is_taken_back_whole(scene: S
     )
     why = f"replica 1 on node {bad}: container trainer: ImagePullBackOff: {waiting['message']}"
     until(
-        lambda: scene.condition("train", "PodsReady")[2] == f"1 of 2 replicas are ready; {why}",
+        lambda: scene.condition("train", "PodsReady")[2] == f"1 of 2 replicas is ready; {why}",
         "what the replica waits for to be told",
         timeout_s=8,
     )

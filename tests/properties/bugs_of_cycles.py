@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from berth.core import admission, explain, lifecycle
+from berth.core import admission, changes, explain, lifecycle
 from berth.core.admission import Berth, Pool, find, refusal
+from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
 from berth.core.faults import Waits
+from berth.core.future import Backfill
 from berth.core.lifecycle import advance, due
 from berth.core.model import Demand, Gang, Job, Phase, Pod, Policy
 from berth.core.placement import Fit
-from berth.core.plan import Decision, Pending, Plan, Reason, Verb
+from berth.core.plan import Change, Decision, Pending, Plan, Reason, Verb
 from berth.core.slots import Ledger, SlotIndex
+from berth.core.waiting import refused
 from tests.properties.bugs_of_places import half_a_gang, ranks_backwards, swapped, widest_level_first
 from tests.properties.cycling import Cycle
 
@@ -20,7 +23,11 @@ from tests.properties.cycling import Cycle
 
 def finding(find_: Callable[[Gang, dict[str, Pool]], Berth | None]) -> Cycle:
     """A cycle that looks for room in another way."""
-    return swapped(cycle, find=find_)
+
+    class Other(Line):
+        start = swapped(Line.start, find=find_)
+
+    return swapped(cycle, Line=Other)
 
 
 def placing(place_: Callable[[SlotIndex, int, int], Fit | None]) -> Cycle:
@@ -137,7 +144,7 @@ def _from_the_beginning(snapshot: Snapshot, _: int, plan: Plan) -> Plan:
         pending = decision.report.pending
         if pending is not None and pending.reason in (Reason.INSUFFICIENT_DEVICES, Reason.TOPOLOGY_BLOCKED):
             job = jobs[decision.key]
-            told.append(replace(decision, report=explain.waiting(job, refusal(job.gang, snapshot.pools))))
+            told.append(replace(decision, report=explain.waiting(job, refused(job.gang, snapshot.pools))))
         else:
             told.append(decision)
     return replace(plan, decisions=tuple(told))
@@ -179,15 +186,47 @@ counts_attempts_anew = _each(
     )
 )
 
+lets_pass_whoever_fits: Cycle = lambda snapshot, now: cycle(replace(snapshot, backfill=Backfill(depth=0)), now)  # noqa: E731
+
+
+class _OnePlace(Line):
+    def _reserve(self, job: Job, seconds: int) -> None:
+        if not self.reservations:
+            super()._reserve(job, seconds)
+
+
+class _Hasty(Line):
+    def start(self, job: Job) -> Berth | None:
+        """Give the place that is only free later."""
+        berth = super().start(job)
+        kept = self.reservations
+        return kept[-1].berth if berth is None and kept and kept[-1].key == job.key else berth
+
+
+keeps_only_one_place = swapped(cycle, Line=_OnePlace)
+plans_with_what_is_free_later = swapped(cycle, Line=_Hasty)
+
 
 # Explanations
 
 Refuse = Callable[[Gang, dict[str, Pool]], Pending]
 
-tells_the_most_hopeless_pool = swapped(refusal, _HOPE=admission._HOPE[::-1])
-counts_one_too_many = swapped(
-    refusal,
-    _refusal_in=swapped(admission._refusal_in, count=lambda number, noun: explain.count(number + 1, noun)),
+
+def _refusing(refusal_: Refuse) -> Refuse:
+    """Explanations with another refusal, and the real proposals."""
+    return swapped(refused, refusal=refusal_)
+
+
+tells_the_most_hopeless_pool = _refusing(swapped(refusal, _HOPE=admission._HOPE[::-1]))
+counts_one_too_many = _refusing(
+    swapped(
+        refusal,
+        _refusal_in=swapped(
+            admission._refusal_in,
+            count=lambda number, noun: explain.count(number + 1, noun),
+            _too_large=swapped(admission._too_large, _are=lambda _: "is no"),
+        ),
+    )
 )
 
 
@@ -196,32 +235,46 @@ def tells_of_an_empty_pool(gang: Gang, pools: dict[str, Pool]) -> Pending:
     emptied = {
         name: replace(pool, ledger=Ledger(pool.ledger.tree, pool.ledger.nodes.copy())) for name, pool in pools.items()
     }
-    return replace(refusal(gang, emptied), reason=refusal(gang, pools).reason)
+    return replace(refused(gang, emptied), reason=refused(gang, pools).reason)
 
 
 def _first_kind_only(ledger: Ledger, demand: Demand, *, whole: bool) -> str:
     return admission._kept_out(ledger, demand, whole=whole).split(";")[0].removesuffix(")") + ")"
 
 
-tells_one_kind_of_barrier = swapped(refusal, _refusal_in=swapped(admission._refusal_in, _kept_out=_first_kind_only))
+tells_one_kind_of_barrier = _refusing(
+    swapped(
+        refusal,
+        _refusal_in=swapped(
+            admission._refusal_in,
+            _kept_out=_first_kind_only,
+            _too_large=swapped(admission._too_large, _kept_out=_first_kind_only),
+        ),
+    )
+)
 
 
-def _proposing(change: Callable[[Gang, dict[str, Pool], tuple[str, ...]], tuple[str, ...]]) -> Refuse:
+def _proposing(change: Callable[[Gang, dict[str, Pool], tuple[Change, ...]], tuple[Change, ...]]) -> Refuse:
     """A refusal whose proposals are spoilt."""
-    return swapped(refusal, nearest=lambda gang, pools: change(gang, pools, admission.nearest(gang, pools)))
+    return swapped(refused, nearest=lambda gang, pools, trial: change(gang, pools, changes.nearest(gang, pools, trial)))
 
 
-def _untried(gang: Gang, _: dict[str, Pool], __: tuple[str, ...]) -> tuple[str, ...]:
-    return ("topology.policy Preferred: could start now over 2 leaves",) if gang.policy is Policy.REQUIRED else ()
+def _untried(gang: Gang, _: dict[str, Pool], __: tuple[Change, ...]) -> tuple[Change, ...]:
+    preferred = replace(gang, policy=Policy.PREFERRED)
+    text = "topology.policy Preferred: could start now over 2 leaves"
+    return (Change(text, preferred),) if gang.policy is Policy.REQUIRED else ()
 
 
-def _largest_domain(gang: Gang, pools: dict[str, Pool], told: tuple[str, ...]) -> tuple[str, ...]:
+def _largest_domain(gang: Gang, pools: dict[str, Pool], told: tuple[Change, ...]) -> tuple[Change, ...]:
     pool = admission.candidates(gang, pools)[0]
     index = pool.ledger.index(gang.demand(pool.resource))
     widest = index.tree.leaf_level if gang.level is None else 0
     there = explain.where(index.tree, widest, index.most(widest)[1])
     return tuple(
-        f"{change.split(' now ')[0]} now {there}" if change.startswith("replicas") else change for change in told
+        replace(change, text=f"{change.text.split(' now ')[0]} now {there}")
+        if change.text.startswith("replicas")
+        else change
+        for change in told
     )
 
 

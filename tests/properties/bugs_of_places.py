@@ -197,9 +197,9 @@ class CountsNoCordons(Ledger):
 class RemembersTooLong(Ledger):
     """Does not count again what it has counted once."""
 
-    def barriers(self, demand: Demand, *, whole: bool = False) -> Any:
-        known = self._barriers.get((demand, whole))
-        return known[1] if known else super().barriers(demand, whole=whole)
+    def remembered(self, what: object, compute: Any) -> Any:
+        known = self._remembered.get(what)
+        return known[1] if known else super().remembered(what, compute)
 
 
 class CountsClosedNodes(SlotIndex):

@@ -1,4 +1,4 @@
-"""Laws of explanations, over a function like `berth.core.admission.refusal`.
+"""Laws of explanations, over a function like `berth.core.waiting.refused`.
 
 Sentences are read back as a user would read them, and every number and every proposal in them is tried.
 """
@@ -7,10 +7,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from berth.core.admission import Pool, find, refusal
+from berth.core.admission import Pool, find
 from berth.core.explain import domain_name
 from berth.core.model import Gang, Policy
 from berth.core.plan import Pending, Reason
+from berth.core.waiting import refused
 from tests.properties import referee
 from tests.properties.dice import Dice, rolled
 from tests.properties.fleets import NPU, Fleet, roll_fleet, roll_gang
@@ -61,7 +62,13 @@ def roll_case(dice: Dice) -> Case:
     return Case(() if oddity == "no pool" else tuple(chosen), asked)
 
 
-EXPLAINING = Room("explaining", refusal, rolled(roll_case, 80), tries=250)
+EXPLAINING = Room("explaining", refused, rolled(roll_case, 80), tries=250)
+
+
+def _opened(fleet: Fleet) -> Fleet:
+    """A fleet of which nothing is taken and no node is closed."""
+    nodes = tuple(replace(node, cordoned=False, ready=True) for node in fleet.nodes)
+    return replace(fleet, nodes=nodes, used={node.name: {} for node in fleet.nodes})
 
 
 def _reason(case: Case, fleet: Fleet) -> Reason:
@@ -77,7 +84,11 @@ def _reason(case: Case, fleet: Fleet) -> Reason:
     state, empty = State([fleet]), State([replace(fleet, used={node.name: {} for node in fleet.nodes})])
     demand = gang.demand(fleet.resource)
     if referee.narrowest(empty.free(fleet.name, demand), gang.replicas, widest) is None:
-        return Reason.TOO_LARGE
+        opened = State([_opened(fleet)]).free(fleet.name, demand)
+        if not fleet.nodes or referee.narrowest(opened, gang.replicas, widest) is None:
+            return Reason.TOO_LARGE
+        enough = widest and empty.free(fleet.name, demand)[()] >= gang.replicas
+        return Reason.TOPOLOGY_BLOCKED if enough else Reason.INSUFFICIENT_DEVICES
     return (
         Reason.INSUFFICIENT_DEVICES if state.free(fleet.name, demand)[()] < gang.replicas else Reason.TOPOLOGY_BLOCKED
     )
@@ -114,6 +125,15 @@ def numbers_in_a_refusal_are_those_of_the_pool(thing: Refuse, case: Case) -> Non
     whole = State([replace(fleet, used={node.name: {} for node in fleet.nodes})]).free(fleet.name, demand)
     widest = referee.widest_level(gang, fleet.levels)
     assert _number(r"^needs (\d+) ", message) == gang.replicas
+    if " open in pool " in message or ", the largest, " in message:
+        opened = State([_opened(fleet)]).free(fleet.name, demand)
+        now, then = _number(r"(\d+) of \d+ (?:is|are) open", message), _number(r" of (\d+) (?:is|are) open", message)
+        if reason is Reason.INSUFFICIENT_DEVICES:
+            assert (now, then) == (whole[()], opened[()])
+        else:
+            assert then == max(room for path, room in opened.items() if len(path) == widest)
+            assert (now, then) in {(whole[path], opened[path]) for path in whole if len(path) == widest}
+        return
     if reason is Reason.TOO_LARGE:
         most = max(room for path, room in whole.items() if len(path) == widest)
         assert _number(r"(?:has|is) (\d+)(?: \(|$)", message) == most
@@ -139,7 +159,8 @@ def nodes_that_are_kept_out_are_all_counted(thing: Refuse, case: Case) -> None:
     if pending.reason not in (Reason.TOO_LARGE, Reason.INSUFFICIENT_DEVICES):
         return
     demand = case.gang.demand(fleet.resource)
-    taken = {} if pending.reason is Reason.TOO_LARGE else fleet.used
+    empty = pending.reason is Reason.TOO_LARGE or " open in pool " in pending.message
+    taken = {} if empty else fleet.used
     out = sum(1 for node in fleet.nodes if not referee.slots(node, taken.get(node.name, {}), demand))
     parts = [int(told[1]), *map(int, re.findall(r"; (\d+):", told[3]))] if told else []
     assert sum(parts) == out
@@ -151,34 +172,25 @@ def every_nearest_change_finds_room_where_it_says(thing: Refuse, case: Case) -> 
     if not case.refused:
         return
     for change in thing(case.gang, case.pools()).nearest:
-        words, told = change.split(": could start now ")
-        changed = _changed(case.gang, words)
+        told, changed = change.text.split(": could start now ")[1], change.gang
         assert State(case.fleets).rooms(changed), f"{change}: there is no room"
         berth = find(changed, case.pools())
         assert berth is not None
         tree, fit = berth.pool.ledger.tree, berth.fit
         over = re.match(r"over (\d+) ", told)
         if over:
-            level = tree.level(case.gang.level or "")
+            level = tree.level(changed.level or "")
             assert level is not None
             assert int(over[1]) == len({tree.above(position)[level] for position, _ in fit.counts})
         else:
             assert f" {domain_name(tree, fit.level, fit.domain)} " in f"{told} "
 
 
-def _changed(gang: Gang, words: str) -> Gang:
-    if words == "topology.policy Preferred":
-        return replace(gang, policy=Policy.PREFERRED)
-    if words.startswith("replicas "):
-        return replace(gang, replicas=int(words.removeprefix("replicas ")))
-    return replace(gang, pools=(words.removeprefix("pools [").removesuffix("]"),))
-
-
 @EXPLAINING.law
 def the_nearest_smaller_gang_is_the_largest_that_could_start(thing: Refuse, case: Case) -> None:
     if not case.refused:
         return
-    told = [change for change in thing(case.gang, case.pools()).nearest if change.startswith("replicas ")]
+    told = [str(change) for change in thing(case.gang, case.pools()).nearest if re.match(r"replicas \d+:", str(change))]
     usable = tuple(fleet for fleet in case.tried() if not fleet.sizes)  # sizes of one replica alone are told apart
     state = State(usable)
     fits = [n for n in range(1, case.gang.replicas) if state.rooms(replace(case.gang, replicas=n))]
@@ -190,7 +202,7 @@ def the_nearest_smaller_gang_is_the_largest_that_could_start(thing: Refuse, case
 def a_preferred_level_is_proposed_where_it_helps(thing: Refuse, case: Case) -> None:
     if not case.refused:
         return
-    proposed = any(change.startswith("topology") for change in thing(case.gang, case.pools()).nearest)
+    proposed = any(change.startswith("topology.policy") for change in map(str, thing(case.gang, case.pools()).nearest))
     helps = case.gang.policy is Policy.REQUIRED and State(case.fleets).rooms(
         replace(case.gang, policy=Policy.PREFERRED)
     )

@@ -4,10 +4,21 @@ from typing import Any
 
 import pytest
 
-from tests.properties import counting, cycling, explaining, grouping, laying, numbering, placing, repairing, streaming
+from tests.properties import (
+    backfilling,
+    counting,
+    cycling,
+    explaining,
+    grouping,
+    laying,
+    numbering,
+    placing,
+    repairing,
+    streaming,
+)
 from tests.properties.law import ROOMS, Room
 
-MODULES = (counting, cycling, explaining, grouping, laying, numbering, placing, repairing, streaming)
+MODULES = (backfilling, counting, cycling, explaining, grouping, laying, numbering, placing, repairing, streaming)
 
 
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS.keys())

@@ -84,7 +84,9 @@ REFUSALS = st.builds(
     until=TIMES,
     generation=st.integers(1, 2**40),
 )
-OUTCOMES = st.builds(Outcome, succeeded=st.booleans(), at=TIMES, message=TEXTS)
+OUTCOMES = st.builds(Outcome, succeeded=st.booleans(), at=TIMES, message=TEXTS) | st.builds(
+    Outcome, succeeded=st.just(False), at=TIMES, message=TEXTS, out_of_time=st.just(True)
+)
 
 
 @st.composite
@@ -97,6 +99,7 @@ def record_pairs(draw: st.DrawFn) -> tuple[Record, Report]:
         placement=draw(st.none() | PLACEMENTS),
         ending=draw(st.none() | ENDINGS),
         failures=draw(st.integers(0, 100)),
+        held=draw(st.integers(0, 2**40)),
         retry_after=draw(st.none() | TIMES),
         started_at=draw(st.none() | TIMES),
         outcome=draw(st.none() | OUTCOMES),

@@ -94,6 +94,13 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "a job that did not change is only passed over if nothing new would be said": [cycles.passes_over_who_waits],
         "a second look at the same facts says the same": [cycles.tells_of_slots_that_are_taken_by_now],
     },
+    "backfilling": {
+        "nobody starts later than expected without those behind": [
+            cycles.lets_pass_whoever_fits,
+            cycles.keeps_only_one_place,
+        ],
+        "no slot is given twice": [cycles.plans_with_what_is_free_later],
+    },
     "explaining": {
         "the reason is that of the pool nearest to starting it": [cycles.tells_the_most_hopeless_pool],
         "numbers in a refusal are those of the pool": [cycles.counts_one_too_many, cycles.tells_of_an_empty_pool],

@@ -2,13 +2,13 @@
 
 import pytest
 
-from berth.act.statuses import BRIEF_SECONDS, Told
+from berth.act.statuses import BRIEF_SECONDS, FORECAST_SECONDS, Told, begins_to_wait
 from berth.api.job_status import JobStatus
 from berth.cluster import records
 from berth.cluster.jobs import JobEntry
 from berth.core import explain
 from berth.core.model import Gang, Job, JobKey, Record
-from berth.core.plan import Decision, Pending, Reason, Report, Verb
+from berth.core.plan import Decision, Forecast, Pending, Reason, Report, Verb
 from tests.unit.wire_objects import a_job, placed
 
 KEY = JobKey("team", "train")
@@ -93,7 +93,7 @@ def test_numbers_that_are_back_where_they_were_are_owed_no_longer() -> None:
 @pytest.mark.parametrize(
     "news",
     [
-        waits("needs 4 nodes", Reason.TOPOLOGY_BLOCKED),
+        waits("needs 4 nodes", Reason.UNKNOWN_POOL),
         explain.suspended(),
         explain.placed(Gang(2, 8), placed("n1", "n2"), 0),
     ],
@@ -104,6 +104,53 @@ def test_news_are_told_at_once(news: Report) -> None:
     teller = Teller()
     teller.asks(waits("needs 4 nodes"), 0)
     assert teller.asks(news, 0.1)
+
+
+def forecast(position: int, start: int, text: str = "needs 4 nodes") -> Report:
+    expected = Forecast(start, 0, 86_400)
+    return explain.waiting(JOB, Pending(Reason.INSUFFICIENT_DEVICES, text, position=position, forecast=expected))
+
+
+def test_a_position_or_an_estimate_alone_is_told_once_in_a_minute() -> None:
+    """They change with every job that comes or goes; whatever else changes takes the newest of them along."""
+    teller = Teller()
+    teller.asks(forecast(3, 6_000), 0)
+    assert not teller.asks(forecast(2, 6_000), 11)
+    assert not teller.asks(forecast(2, 7_200), 12)
+    assert teller.told.next_due == FORECAST_SECONDS
+    assert teller.asks(forecast(2, 7_200, text="needs 5 nodes"), 13)
+    assert not teller.asks(forecast(1, 7_200, text="needs 5 nodes"), 72.9)
+    assert teller.asks(forecast(1, 7_200, text="needs 5 nodes"), 73)
+
+
+def test_what_is_short_may_change_back_and_forth_without_a_write_each_time() -> None:
+    """Devices, contiguous ones, or those that are kept for others: room is what is waited for."""
+    teller = Teller()
+    teller.asks(waits("needs 4 nodes"), 0)
+    assert not teller.asks(waits("needs 4 free nodes", Reason.TOPOLOGY_BLOCKED), 1)
+    assert not teller.asks(waits("there is room now", Reason.QUEUED_BEHIND), 2)
+    assert not teller.asks(waits("needs 4 nodes"), 3)
+    assert teller.told.next_due is None
+    assert teller.asks(waits("there is room now", Reason.QUEUED_BEHIND), 10)
+
+
+def _waits_for(before: Report | None, now: Report) -> str | None:
+    status = records.write(Record(), before, generation=1, priority=0, before=None, now=0) if before else None
+    event = begins_to_wait(status, now)
+    return event.reason if event else None
+
+
+def test_an_event_tells_that_a_job_begins_to_wait_and_not_that_it_still_does() -> None:
+    """Numbers, and what of the pool is short, are told by the status alone; so is what was an event anyway."""
+    short, torn = waits("needs 4 nodes"), waits("needs 4 free nodes", Reason.TOPOLOGY_BLOCKED)
+    assert _waits_for(None, short) == "InsufficientDevices"
+    assert _waits_for(explain.suspended(), torn) == "TopologyBlocked"
+    assert _waits_for(waits("there is none", Reason.NO_POOL), short) == "InsufficientDevices"
+    assert _waits_for(short, waits("needs 5 nodes")) is None
+    assert _waits_for(short, torn) is None
+    assert _waits_for(None, VALIDATING) is None
+    assert _waits_for(short, waits("the next attempt", Reason.BACK_OFF)) is None
+    assert _waits_for(short, explain.placed(Gang(2, 8), placed("n1", "n2"), 0)) is None
 
 
 def test_another_record_is_told_at_once() -> None:

@@ -1,6 +1,7 @@
 """`/healthz`, `/readyz`, `/metrics`: what they say."""
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -94,3 +95,30 @@ async def test_metrics_are_served_as_prometheus_reads_them() -> None:
     assert [(s.labels, s.value) for s in families["berth_api_requests"].samples if s.name.endswith("_total")] == [
         (labels, 1.0)
     ]
+
+
+async def test_the_last_cycle_is_handed_out_once_there_is_one() -> None:
+    """Written in another thread, while the operator goes on."""
+    written: list[int] = []
+
+    def write() -> bytes:
+        written.append(threading.get_ident())
+        return b'{"berth_dump": 1}'
+
+    found: list[Callable[[], bytes]] = []
+    server = Server(
+        listen="127.0.0.1:0",
+        healthy=list,
+        ready=list,
+        leading=list,
+        registry=CollectorRegistry(),
+        dumped=lambda: found[0] if found else None,
+    )
+    await server.start()
+    try:
+        assert await get(server.address, "/debug/snapshot") == (503, "no cycle has run yet\n")
+        found.append(write)
+        assert await get(server.address, "/debug/snapshot") == (200, '{"berth_dump": 1}')
+    finally:
+        await server.stop()
+    assert written != [threading.get_ident()]

@@ -70,7 +70,7 @@ def test_a_condition_of_a_newer_version_does_not_disturb_an_older_operator() -> 
         (WAITING, "needs 2 nodes; 1 of 4 is free in pool h800"),
         (explain.suspended(), "spec.suspend is true"),
         (explain.placed(JOB.gang, placed("n1", "n2"), 0), "creating 2 pods"),
-        (explain.placed(JOB.gang, placed("n1", "n2", created=True), 1), "1 of 2 replicas are ready"),
+        (explain.placed(JOB.gang, placed("n1", "n2", created=True), 1), "1 of 2 replicas is ready"),
         (explain.finished(Outcome(True, 1, "2 replicas succeeded in attempt 1")), "2 replicas succeeded in attempt 1"),
         (
             explain.stopping(Record(1, a_placement("n1"), Ending(Cause.EDITED, 1, "edited")), 1),

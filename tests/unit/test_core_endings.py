@@ -181,7 +181,8 @@ def test_only_the_last_five_attempts_are_kept() -> None:
 def test_a_closed_attempt_leaves_nothing_behind_but_its_memory() -> None:
     """Attempt number, failures and the attempts stay; devices, start and ending go."""
     record = _next(STOPPING.recorded(failures=2)).record
-    assert record == Record(attempt=1, failures=2, attempts=(Attempt(1, 900, 990, Cause.PODS_LOST),))
+    over = Attempt(1, 900, 990, Cause.PODS_LOST)
+    assert record == Record(attempt=1, failures=2, held=100, attempts=(over,))
 
 
 @pytest.mark.parametrize(

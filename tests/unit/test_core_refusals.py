@@ -2,10 +2,11 @@
 
 import pytest
 
-from berth.core.admission import Pool, find, refusal
+from berth.core.admission import Pool, find
+from berth.core.cycle import Snapshot, cycle
 from berth.core.model import Gang
-from berth.core.plan import Reason
-from tests.builders import GPU, a_gang, a_pool, by_name, drawn, node
+from berth.core.plan import Plan, Reason, Verb
+from tests.builders import GPU, a_gang, a_job, a_pool, by_name, drawn, node
 
 TORN = """
     spine-0
@@ -99,7 +100,7 @@ ROWS = [
         (SIZED,),
         Reason.SIZE_NOT_ALLOWED,
         "spec.devicesPerReplica is 3; in pool ascend a single replica may have 1, 2, 4, 8, 16",
-        (),
+        ("devicesPerReplica 2: could start now on node n70",),
     ),
     (
         "a level that the pool has not",
@@ -130,9 +131,12 @@ ROWS = [
         "more nodes than the pool has open",
         a_gang(4),
         (drawn(OUT),),
-        Reason.TOO_LARGE,
-        "needs 4 nodes; pool h800 has 3 (3 of 8 nodes: cordoned; 1: not ready; 1: taint team=infra:NoSchedule)",
-        ("replicas 2: could start now under spine-0",),
+        Reason.INSUFFICIENT_DEVICES,
+        (
+            "needs 4 nodes; 3 of 7 are open in pool h800 "
+            "(3 of 8 nodes: cordoned; 1: not ready; 1: taint team=infra:NoSchedule)"
+        ),
+        ("replicas 2: could start now under spine-0", "devicesPerReplica 4: could start now under spine-0"),
     ),
     (
         "more nodes than any leaf has",
@@ -148,7 +152,12 @@ ROWS = [
         (H800,),
         Reason.TOO_LARGE,
         "needs 3 slots of 4 devices on one node; the most, on node n0 of pool h800, is 2",
-        ("topology.policy Preferred: could start now over 2 nodes", "replicas 2: could start now on node n10"),
+        (
+            "topology.policy Preferred: could start now over 2 nodes",
+            "topology.level spine: could start now under spine-0",
+            "replicas 2: could start now on node n10",
+            "devicesPerReplica 2: could start now on node n10",
+        ),
     ),
     (
         "a rack by a name that does not say so",
@@ -156,7 +165,7 @@ ROWS = [
         (RACKS,),
         Reason.TOO_LARGE,
         "needs 4 nodes under one rack; the most, under rack r1 of pool racks, is 3",
-        ("replicas 2: could start now under rack r1",),
+        ("replicas 2: could start now under rack r1", "devicesPerReplica 4: could start now under rack r1"),
     ),
     (
         "more devices than most nodes have",
@@ -164,7 +173,7 @@ ROWS = [
         (MIXED,),
         Reason.TOO_LARGE,
         f"needs 2 nodes; pool mixed has 1 (2 of 3 nodes: 4 of 8 {GPU})",
-        ("replicas 1: could start now on node m0",),
+        ("replicas 1: could start now on node m0", "replicas 4, devicesPerReplica 4: could start now in pool mixed"),
     ),
     (
         "more memory than any node has",
@@ -172,7 +181,7 @@ ROWS = [
         (CPU,),
         Reason.TOO_LARGE,
         "needs 1 node; pool cpu has 0 (3 of 3 nodes: 512Gi of 1Ti memory)",
-        (),
+        ("requests.memory 512Gi: could start now on node c0",),
     ),
     (
         "a label that few nodes carry",
@@ -189,7 +198,7 @@ ROWS = [
         (H800,),
         Reason.INSUFFICIENT_DEVICES,
         f"needs 4 nodes; 3 of 16 are free in pool h800 (13 of 16 nodes: 0 of 8 {GPU} free)",
-        ("replicas 3: could start now in pool h800",),
+        ("replicas 3: could start now in pool h800", "devicesPerReplica 4: could start now under spine-0"),
     ),
     (
         "only one is free",
@@ -213,7 +222,7 @@ ROWS = [
         (drawn(SHARED),),
         Reason.INSUFFICIENT_DEVICES,
         f"needs 5 slots of 4 devices; 4 of 8 are free in pool h800 (1 of 4 nodes: 2 of 4 {GPU} free)",
-        ("replicas 4: could start now under spine-0",),
+        ("replicas 4: could start now under spine-0", "devicesPerReplica 2: could start now under spine-0/leaf-0"),
     ),
     (
         "one device for each",
@@ -229,7 +238,11 @@ ROWS = [
         (CPU,),
         Reason.INSUFFICIENT_DEVICES,
         "needs 3 nodes; 2 of 3 are free in pool cpu (1 of 3 nodes: 24 of 32 cpu free)",
-        ("replicas 2: could start now in pool cpu",),
+        (
+            "requests.cpu 24: could start now in pool cpu",
+            "replicas 2: could start now in pool cpu",
+            "devicesPerReplica 4: could start now in pool cpu",
+        ),
     ),
     (
         "a rare mixture of reasons is summed up",
@@ -262,7 +275,12 @@ ROWS = [
         (H800,),
         Reason.TOPOLOGY_BLOCKED,
         "needs 2 free nodes under one leaf; the most free is 1 under spine-0/leaf-0 (of 4)",
-        ("topology.policy Preferred: could start now over 2 leaves", "replicas 1: could start now on node n10"),
+        (
+            "topology.policy Preferred: could start now over 2 leaves",
+            "topology.level spine: could start now under spine-0",
+            "replicas 1: could start now on node n10",
+            "devicesPerReplica 4: could start now on node n10",
+        ),
     ),
     (
         "no spine has three free nodes",
@@ -270,7 +288,11 @@ ROWS = [
         (H800,),
         Reason.TOPOLOGY_BLOCKED,
         "needs 3 free nodes under one spine; the most free is 2 under spine-0 (of 8)",
-        ("topology.policy Preferred: could start now over 2 spines", "replicas 2: could start now under spine-0"),
+        (
+            "topology.policy Preferred: could start now over 2 spines",
+            "replicas 2: could start now under spine-0",
+            "devicesPerReplica 4: could start now under spine-0",
+        ),
     ),
     (
         "no node has three free slots",
@@ -278,7 +300,11 @@ ROWS = [
         (a_pool("twelve", (), [node(f"t{i}", devices=12) for i in range(2)], used={"t0": {GPU: 4}, "t1": {GPU: 4}}),),
         Reason.TOPOLOGY_BLOCKED,
         "needs 3 free slots of 4 devices on one node; the most free is 2 on node t0 (of 3)",
-        ("topology.policy Preferred: could start now over 2 nodes", "replicas 2: could start now on node t0"),
+        (
+            "topology.policy Preferred: could start now over 2 nodes",
+            "replicas 2: could start now on node t0",
+            "devicesPerReplica 2: could start now on node t0",
+        ),
     ),
     (
         "one free replica of a node each",
@@ -286,7 +312,11 @@ ROWS = [
         (drawn("r1  8 0\nr2  8 0", levels=("rack",)),),
         Reason.TOPOLOGY_BLOCKED,
         "needs 2 free nodes under one rack; the most free is 1 under rack r1 (of 2)",
-        ("topology.policy Preferred: could start now over 2 racks", "replicas 1: could start now on node n0"),
+        (
+            "topology.policy Preferred: could start now over 2 racks",
+            "replicas 1: could start now on node n0",
+            "devicesPerReplica 4: could start now on node n0",
+        ),
     ),
     # Several pools
     (
@@ -302,6 +332,7 @@ ROWS = [
         (
             "topology.policy Preferred: could start now over 3 leaves of pool h800",
             "replicas 2: could start now under spine-0/leaf-0 of pool small",
+            "devicesPerReplica 4: could start now under spine-0/leaf-0 of pool small",
         ),
     ),
     (
@@ -320,8 +351,8 @@ ROWS = [
         "needs 3 free nodes under one leaf; the most free is 1 under spine-0/leaf-0 (of 4)",
         (
             "topology.policy Preferred: could start now over 3 leaves",
-            "replicas 1: could start now on node n10",
             "pools [half]: could start now under spine-0/leaf-0",
+            "replicas 1: could start now on node n10",
         ),
     ),
     (
@@ -337,9 +368,9 @@ ROWS = [
         "a closed pool and one that is not there",
         a_gang(1, pools=("closed", "gone")),
         (CLOSED,),
-        Reason.TOO_LARGE,
+        Reason.INSUFFICIENT_DEVICES,
         (
-            "needs 1 node; pool closed has 0 (1 of 2 nodes: cordoned; 1: not ready); "
+            "needs 1 node; 0 of 2 are open in pool closed (1 of 2 nodes: cordoned; 1: not ready); "
             "no AcceleratorPool is called gone (spec.pools); there is closed"
         ),
         (),
@@ -355,7 +386,15 @@ def test_a_gang_hears_why_it_waits(
 ) -> None:
     """What is needed, what is there, where, and which change was tried and would help."""
     assert find(gang, by_name(*pools)) is None
-    pending = refusal(gang, by_name(*pools))
+    (decision,) = _cycle(gang, pools).decisions
+    pending = decision.report.pending
+    assert pending is not None
     assert pending.message == message
-    assert pending.nearest == nearest
+    assert tuple(map(str, pending.nearest)) == nearest
     assert pending.reason == reason
+    for change in pending.nearest:
+        assert [d.verb for d in _cycle(change.gang, pools).decisions] == [Verb.ADMIT], f"{change}, and does not"
+
+
+def _cycle(gang: Gang, pools: tuple[Pool, ...]) -> Plan:
+    return cycle(Snapshot((a_job("train", gang).built,), by_name(*pools)), 1_000)

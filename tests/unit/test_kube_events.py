@@ -269,3 +269,14 @@ async def test_the_poster_posts_what_comes() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_two_that_post_the_rest_do_not_get_in_each_others_way() -> None:
+    """At a stop the last events are flushed while the recorder still runs."""
+    server, times = Server(), Times()
+    async with serving(server) as url, ApiClient(connection(url)) as client:
+        events = recorder(client, times, burst=1)
+        for number in range(3):
+            events.post(JOB, reason=f"Reason{number}", note="", action="Do")
+        await asyncio.gather(events.flush(), events.flush(), events.flush(), events.flush())
+        assert events.posted == 3

@@ -17,7 +17,7 @@ from berth.act.belongings import Belongings
 from berth.act.devices import Chosen
 from berth.act.pods import Replicas, TemplateError, taken_by_scheduler
 from berth.act.refusals import taken, told
-from berth.act.statuses import Told
+from berth.act.statuses import Told, begins_to_wait
 from berth.api.job import TrainingJob
 from berth.api.names import API_VERSION, JOB_KIND
 from berth.cluster import project, records
@@ -201,13 +201,13 @@ class Actuator:
             self._mirror.put_job(TrainingJob.model_validate(answer))
         self._on_record(seen, decision)
         self._told.tell(entry, seen.metadata.generation, decision, priority, self._monotonic())
-        if decision.verb is not Verb.REPORT or decision.event is not None:
+        event = decision.event or begins_to_wait(seen.status, decision.report)
+        if decision.verb is not Verb.REPORT or event is not None:
             logger.info(
-                decision.event.note if decision.event else decision.verb,
+                event.note if event else decision.verb,
                 extra={"job": str(entry.key), "verb": decision.verb, "attempt": decision.record.attempt},
             )
-        if decision.event is not None:
-            event = decision.event
+        if event is not None:
             self._recorder.post(
                 regarding(entry.manifest),
                 reason=event.reason,

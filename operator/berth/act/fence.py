@@ -95,7 +95,7 @@ class Fence:
             return False
         until = self._monotonic() + self._proof_seconds
         while self._monotonic() < until:
-            if await self._refused(epoch - 1):
+            if await self._refused(epoch - 1) and not await self._refused(epoch):
                 return True
             await self._sleep(_POLL)
         logger.error(
@@ -113,7 +113,9 @@ class Fence:
         try:
             await self._client.create(PODS, pod, namespace=self._namespace, dry_run=True, metadata_only=True)
         except (Forbidden, Invalid) as error:
-            return POLICY in error.message
+            return (
+                f"{POLICY}: " in error.message
+            )  # the policy's own words: it may also refuse for want of the ConfigMap
         except Transient:
             raise
         except ApiError as error:

@@ -1,19 +1,29 @@
 """Deciding which statuses are worth a write.
 
 A status that says the same is not written. News (another record, state, or reason of a condition) is written at once;
-where only numbers in sentences changed, at most once in `every` seconds for each job, because a pending job's counts
-change with every pod in the cluster, and ten thousand of them would keep the API server busy with telling.
+where only numbers in sentences changed, or what of the pool is short, at most once in `every` seconds for each job,
+because a pending job's counts change with every pod in the cluster, and ten thousand of them would keep the API server
+busy with telling. Its position and the estimate of its start change with every job that comes or goes: by themselves
+they are told once in a minute. A job that begins to wait, or to wait for something else, is news for an event, too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth.api.job_status import JobStatus
 from berth.cluster.jobs import JobEntry
+from berth.core import explain
 from berth.core.model import JobKey, Record
-from berth.core.plan import Decision, Reason, Report
+from berth.core.plan import Decision, Event, Pending, Reason, Report
 
 BRIEF_SECONDS = 1.0
 """A state that is usually over within milliseconds is told only once it has lasted this long."""
+
+FORECAST_SECONDS = 60.0
+"""A position or an estimate that changed by itself is told at most this often."""
+_ROOM = (Reason.INSUFFICIENT_DEVICES, Reason.TOPOLOGY_BLOCKED, Reason.QUEUED_BEHIND)
+"""What comes and goes with every gang that starts or ends: all of them mean that room is waited for."""
+_TOLD_OTHERWISE = (Reason.VALIDATING, Reason.BACK_OFF, Reason.STOPPING)
+"""What is over by itself, or was an event when the attempt ended."""
 
 
 @dataclass(slots=True)
@@ -47,7 +57,8 @@ class Told:
         if last.report == decision.report:
             self._owed.pop(entry.key, None)
             return False
-        due = last.at + self._every
+        forecast_alone = _without_forecast(last.report) == _without_forecast(decision.report)
+        due = last.at + (max(self._every, FORECAST_SECONDS) if forecast_alone else self._every)
         if now >= due:
             return True
         self._owed[entry.key] = due
@@ -100,6 +111,30 @@ def _gist(report: Report) -> tuple[object, ...]:
     """A report without its sentences."""
     return (
         report.state,
-        tuple((c.type, c.status, c.reason) for c in report.conditions),
-        report.pending.reason if report.pending else None,
+        tuple((c.type, c.status, _kind(c.reason)) for c in report.conditions),
+        _kind(report.pending.reason) if report.pending else None,
     )
+
+
+def _kind(reason: Reason | str) -> str:
+    return "room" if reason in _ROOM else str(reason)
+
+
+def _without_forecast(report: Report) -> Report:
+    """What a report says besides the position and the estimate."""
+    if report.pending is None:
+        return report
+    pending: Pending = replace(report.pending, position=None, forecast=None)
+    told = explain.told(report.pending)
+    conditions = tuple(replace(c, message="") if c.message == told else c for c in report.conditions)
+    return replace(report, conditions=conditions, pending=pending)
+
+
+def begins_to_wait(before: JobStatus | None, report: Report) -> Event | None:
+    """The event of a job that waits now, and did not before, or for something else."""
+    pending = report.pending
+    if pending is None or pending.reason in _TOLD_OTHERWISE:
+        return None
+    if before is not None and before.pending is not None and _kind(before.pending.reason) == _kind(pending.reason):
+        return None
+    return explain.news(pending)

@@ -135,6 +135,13 @@ class TrainingJobSpec(Wire):
         | None
     ) = None
     """Seconds from the job's end until it is deleted, with all that belongs to it. Absent: it is kept."""
+    max_duration: (
+        Annotated[str, Duration("1s", "87600h", "the gang holds its devices for at most so long, over all attempts")]
+        | None
+    ) = None
+    """How long the gang may hold its devices, over all attempts, such as `72h`; then it is stopped and the job is
+    Failed. Nothing sets the count back, neither lost nodes nor a suspension. Smaller jobs pass larger ones that wait
+    only where they end in time, so a job that says how long it takes starts earlier. Absent: no limit."""
     binding: Binding = Binding.SCHEDULER
     """Who binds the pods. `Scheduler`: kube-scheduler, to the node that Berth decided, which it checks once more.
     `Direct`: Berth itself; half the writes, for nodes that nothing else schedules on."""

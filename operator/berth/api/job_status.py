@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from berth.api.meta import Condition, check_reasons
 from berth.api.rules import Bounds
-from berth.api.wire import Count, Generation, Message, Report, Summary, Time
+from berth.api.wire import Count, Generation, HeldSeconds, Message, Report, Summary, Time
 
 KEPT_ATTEMPTS = 5
 MOST_NEAREST = 5
@@ -43,6 +43,7 @@ class Cause(StrEnum):
     START_DEADLINE = "StartDeadline"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
+    TIME_LIMIT = "TimeLimit"
 
 
 class JobCondition(StrEnum):
@@ -63,6 +64,7 @@ class PendingReason(StrEnum):
     NO_POOL = "NoPool"
     OBSERVING = "Observing"
     POOL_NOT_READY = "PoolNotReady"
+    QUEUED_BEHIND = "QueuedBehind"
     SIZE_NOT_ALLOWED = "SizeNotAllowed"
     STOPPING = "Stopping"
     TEMPLATE_REFUSED = "TemplateRefused"
@@ -81,7 +83,15 @@ JOB_REASONS: Mapping[str, frozenset[str]] = MappingProxyType(
             {"AllReady", "Creating", "WaitingForPods", "NoPods", "Stopping", "Finished"}
         ),
         JobCondition.FINISHED: frozenset(
-            {"NotStarted", "Running", "Stopping", "Suspended", "Succeeded", "BackoffLimitExceeded"}
+            {
+                "NotStarted",
+                "Running",
+                "Stopping",
+                "Suspended",
+                "Succeeded",
+                "BackoffLimitExceeded",
+                "MaxDurationExceeded",
+            }
         ),
         JobCondition.DEVICES: frozenset({"AsChosen", "OtherDevices"}),
     }
@@ -187,6 +197,11 @@ class Pending(Report):
     """Why, with counts."""
     nearest: Annotated[tuple[Message, ...], Bounds(MOST_NEAREST)] = ()
     """The nearest changes of the job that would let it start now. Each was tried."""
+    estimated_start: Time | None = None
+    """When it may start, if those before it end as expected; the message says on what that rests. Absent for jobs for
+    which no place is kept yet."""
+    position: Count | None = None
+    """Its place, from 1, in the queue of the jobs that wait for some pool of its own."""
 
 
 class JobStatus(Report):
@@ -213,6 +228,9 @@ class JobStatus(Report):
     """Why the current attempt is being stopped. Absent otherwise."""
     failures: Count | None = None
     """Failures of its own so far, which count against `spec.backoffLimit`."""
+    held_seconds: HeldSeconds | None = None
+    """Seconds for which attempts that are over held their devices, all of them together; with the current attempt's,
+    they count against `spec.maxDuration`."""
     retry_after: Time | None = None
     """No new attempt starts before this moment."""
     started_at: Time | None = None

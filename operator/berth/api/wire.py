@@ -85,5 +85,8 @@ Summary = Annotated[
 Count = Annotated[int, WithJsonSchema({"type": "integer", "format": "int32"})]
 """A number of things."""
 
+HeldSeconds = Annotated[int, WithJsonSchema({"type": "integer", "format": "int64"})]
+"""Whole seconds, more than fit into 32 bits."""
+
 Generation = Annotated[int, WithJsonSchema({"type": "integer", "format": "int64"})]
 """A value of `metadata.generation`."""

@@ -14,6 +14,7 @@ from berth.act.actuator import Actuator
 from berth.app.settings import Settings
 from berth.cluster.mirror import Mirror
 from berth.core.cycle import Snapshot, cycle
+from berth.core.future import Backfill
 from berth.core.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -26,10 +27,11 @@ _TICK = 0.001
 
 @dataclass(slots=True)
 class LastCycle:
-    """What the last cycle saw and took: for metrics and health."""
+    """What the last cycle saw, decided and took: for metrics, health and dumps. `at`: its time, in unix seconds."""
 
     snapshot: Snapshot | None = None
     plan: Plan | None = None
+    at: int = 0
     ended: float = 0.0
     cycles: int = 0
 
@@ -127,6 +129,7 @@ class Loop:
         self._actuator = actuator
         self._bell = bell
         self._settings = settings
+        self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
         self._epoch = epoch
         self._waits = settings.waits()
         self._before_cycle = before_cycle
@@ -148,7 +151,9 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = replace(self._mirror.snapshot(self._settings.mode, self._epoch), waits=self._waits)
+        snapshot = replace(
+            self._mirror.snapshot(self._settings.mode, self._epoch), waits=self._waits, backfill=self._backfill
+        )
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()
@@ -156,7 +161,7 @@ class Loop:
         ended = self._monotonic()
         lag = None if batch.opened is None else ended - batch.opened
         self._on_cycle(Cycle(batch, taken - started, decided - taken, ended - decided, lag))
-        self.last = LastCycle(snapshot, plan, ended, self.last.cycles + 1)
+        self.last = LastCycle(snapshot, plan, now, ended, self.last.cycles + 1)
         if decided - started > 1:
             logger.warning("slow cycle", extra={"seconds": round(decided - started, 3), "jobs": len(snapshot.jobs)})
         due = [IDLE_SECONDS, *(x for x in (again, reminder, self._actuator.remind()) if x is not None)]

@@ -6,14 +6,17 @@ task, a reflector that ended) ends the process: memory may be wrong, and everyth
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -35,6 +38,7 @@ from berth.app.own_kinds import KopfThread, OwnKinds
 from berth.app.server import Server
 from berth.app.settings import Settings
 from berth.app.tasks import background, first
+from berth.cluster import dump
 from berth.cluster.mirror import Mirror
 from berth.kube.client import ApiClient
 from berth.kube.config import Connection, load
@@ -47,6 +51,8 @@ logger = logging.getLogger(__name__)
 
 STUCK_SECONDS = 3 * IDLE_SECONDS
 CONTROLLER = f"{GROUP}/operator"
+FLUSH_SECONDS = 5.0
+"""On a stop, events that wait are posted for so long."""
 FINISH_SECONDS = 10.0
 """On a stop, what is being carried out may go on for so long."""
 
@@ -73,6 +79,13 @@ class _Parts:
         if self.loop is not None and time.monotonic() - self.loop.last.ended > STUCK_SECONDS:
             wrong.append(f"no cycle for {STUCK_SECONDS:.0f} s")
         return wrong
+
+    def dumped(self) -> Callable[[], bytes] | None:
+        """What writes the last cycle, as it is now."""
+        last = self.loop.last if self.loop is not None else None
+        if last is None or last.snapshot is None or last.plan is None:
+            return None
+        return partial(dump.write, dump.Dump(last.snapshot, last.at, last.plan))
 
     def ready(self) -> list[str]:
         if not self.leading:
@@ -175,6 +188,7 @@ class _Operator:
             ready=parts.ready,
             leading=parts.leads,
             registry=self._registry,
+            dumped=parts.dumped,
         )
         await _listen(server, self._settings)
         try:
@@ -243,7 +257,8 @@ class _Operator:
                 await first(self._stop.wait(), *broken, failed, actuator.broken, prober.broken)
             await parts.kopf.stop()
             await actuator.finish(FINISH_SECONDS)
-            await self._recorder.flush()
+            with contextlib.suppress(TimeoutError):  # the Lease has to be given back while the process may still run
+                await asyncio.wait_for(self._recorder.flush(), FLUSH_SECONDS)
         finally:
             await prober.stop()
 

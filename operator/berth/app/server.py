@@ -1,10 +1,12 @@
-"""`/healthz`, `/readyz` and `/metrics`.
+"""`/healthz`, `/readyz`, `/metrics` and `/debug/snapshot`.
 
 Healthy: the loop has run a cycle lately and every reflector has heard from the API server or is trying; unhealthy means
 that a restart may help, so an API server that is away does not make the operator unhealthy. Ready: the mirror is
-complete and cycles run.
+complete and cycles run. The snapshot is the last cycle for `berth replay`; it is written in a thread, because it may be
+megabytes, and the operator goes on meanwhile.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -15,19 +17,31 @@ Check = Callable[[], list[str]]
 
 
 class Server:
-    """A small HTTP server. `address` is known once it has started."""
+    """A small HTTP server. `address` is known once it has started.
+
+    `dumped` gives what writes the last cycle; None before the first.
+    """
 
     def __init__(
-        self, *, listen: str, healthy: Check, ready: Check, leading: Check, registry: CollectorRegistry
+        self,
+        *,
+        listen: str,
+        healthy: Check,
+        ready: Check,
+        leading: Check,
+        registry: CollectorRegistry,
+        dumped: Callable[[], Callable[[], bytes] | None] = lambda: None,
     ) -> None:
         host, _, port = listen.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._registry = registry
+        self._dumped = dumped
         app = web.Application()
         app.router.add_get("/healthz", _checked(healthy))
         app.router.add_get("/readyz", _checked(ready))
         app.router.add_get("/leadz", _checked(leading))
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/debug/snapshot", self._snapshot)
         self._runner = web.AppRunner(app, access_log=None)
         self.address = ""
 
@@ -46,6 +60,12 @@ class Server:
     async def _metrics(self, _request: web.Request) -> web.Response:
         body = generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _snapshot(self, _request: web.Request) -> web.Response:
+        write = self._dumped()
+        if write is None:
+            return web.Response(status=503, text="no cycle has run yet\n")
+        return web.Response(body=await asyncio.to_thread(write), content_type="application/json")
 
 
 def _checked(check: Check) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

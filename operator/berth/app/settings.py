@@ -56,6 +56,11 @@ class Settings(BaseModel):
     """A pool's status is written at most this often."""
     refused_seconds: Annotated[float, Field(strict=True, ge=1, le=3600)] = 60.0
     """A template that the API server refused is tried again this often: what refused it may lie outside the job."""
+    backfill_depth: Annotated[int, Field(strict=True, ge=0, le=100)] = 8
+    """For so many waiting gangs of each pool a place is kept, which nobody behind them may delay; 0: whoever fits
+    starts."""
+    assumed_seconds: Annotated[int, Field(strict=True, ge=60, le=31_536_000)] = 86_400
+    """For so long a gang is expected to run that has no `spec.maxDuration`."""
     audit_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 300.0
     """How often objects that arrive as events are compared with a list of what is there."""
     lease_namespace: Annotated[str, AfterValidator(_name)] = "kube-system"

@@ -24,6 +24,7 @@ from berth.core.model import (
     Job,
     JobKey,
     NodeTrouble,
+    Placement,
     Pod,
     Policy,
     Record,
@@ -176,14 +177,20 @@ class JobEntry:
             deleting=metadata.deletion_timestamp is not None,
             backoff_limit=spec.backoff_limit,
             ttl=spec.ttl_seconds_after_finished,
+            max_duration=duration_seconds(spec.max_duration) if spec.max_duration else None,
             pods=tuple(_with_devices(own.pod, mounted) for own in self.pods.values()),
             hindrance=self._hindrance(classes),
             refused=self.refused,
             start_deadline=duration_seconds(spec.start_deadline),
             troubles=troubles,
             claims={node: claim.requests for node, claim in self.claims.items()},
+            giving_back=self._giving_back(),
             busy=self.busy,
         )
+
+    def _giving_back(self) -> Placement | None:
+        """The placement that is on record still, while it is being written that its gang has ended."""
+        return self.record.holds if self.believed.holds is None else None
 
     def priority(self, classes: dict[str, int], default: int) -> int:
         """The value of the job's class; the cluster's default where it names none."""

@@ -11,8 +11,9 @@ from berth.api.device_lists import fold_devices, unfold_devices
 from berth.api.folding import fold, fold_ranks, unfold, unfold_ranks
 from berth.api.job_status import JobStatus
 from berth.api.job_status import State as WireState
+from berth.core import explain
 from berth.core.model import Attempt, Cause, Ending, FirstFailure, Outcome, Placement, Record, Refusal, widest_first
-from berth.core.plan import Report, State
+from berth.core.plan import Reason, Report, State
 
 
 def read(status: JobStatus | None) -> Record:
@@ -24,6 +25,7 @@ def read(status: JobStatus | None) -> Record:
         placement=_placement(status),
         ending=_ending(status),
         failures=status.failures or 0,
+        held=status.held_seconds or 0,
         retry_after=status.retry_after,
         started_at=status.started_at,
         outcome=_outcome(status),
@@ -70,6 +72,7 @@ def write(
             "placement": _wire_placement(placement) if placement else None,
             "ending": _wire_ending(record.ending) if record.ending else None,
             "failures": record.failures or None,
+            "held_seconds": record.held or None,
             "retry_after": record.retry_after,
             "started_at": record.started_at,
             "finished_at": record.outcome.at if record.outcome else None,
@@ -87,6 +90,7 @@ _FACTS = frozenset(
         "placement",
         "ending",
         "failures",
+        "held_seconds",
         "retry_after",
         "started_at",
         "finished_at",
@@ -145,7 +149,13 @@ def _wire_pending(report: Report) -> dict[str, Any] | None:
     pending = report.pending
     if pending is None:
         return None
-    return {"reason": str(pending.reason), "message": pending.message, "nearest": pending.nearest}
+    return {
+        "reason": str(pending.reason),
+        "message": explain.told(pending),
+        "nearest": tuple(map(str, pending.nearest)),
+        "estimated_start": pending.forecast.start if pending.forecast else None,
+        "position": pending.position,
+    }
 
 
 def _placement(status: JobStatus) -> Placement | None:
@@ -191,5 +201,10 @@ def _failure(wire: Any) -> FirstFailure | None:
 def _outcome(status: JobStatus) -> Outcome | None:
     if status.finished_at is None:
         return None
-    message = next((c.message for c in status.conditions if c.type == "Finished"), "")
-    return Outcome(status.state is WireState.SUCCEEDED, status.finished_at, message)
+    finished = next((c for c in status.conditions if c.type == "Finished"), None)
+    return Outcome(
+        succeeded=status.state is WireState.SUCCEEDED,
+        at=status.finished_at,
+        message=finished.message if finished else "",
+        out_of_time=finished is not None and finished.reason == Reason.MAX_DURATION_EXCEEDED,
+    )

@@ -1,17 +1,19 @@
-"""One waiting gang against the pools: where it fits, or what refuses it there and what would help.
+"""One waiting gang against the pools: where it fits, or what refuses it there.
 
 A refusal is asked of the same slot counts that the placement was tried on, so its numbers are those of the decision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from berth.core.explain import count, domain_name, where, within
+from berth.core import shortages
+from berth.core.explain import count, domain_name, minute, where, within
 from berth.core.grouping import place_groups
-from berth.core.model import Demand, Gang, Placement, Policy, widest_first
+from berth.core.model import Demand, Gang, JobKey, Placement, Policy, widest_first
 from berth.core.placement import Fit, place
 from berth.core.plan import Pending, Reason
-from berth.core.slots import Ledger, SlotIndex
+from berth.core.slots import Ledger, SlotIndex, barrier, room
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +141,31 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
     return None
 
 
-def refusal(gang: Gang, pools: dict[str, Pool]) -> Pending:
+Takes = tuple[tuple[int, Mapping[str, int], int], ...]
+"""What a gang takes: (node position, amounts, mask of its devices where they are chosen by id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A gang that holds devices and the time at which it is expected to give them back. `guessed`: it did not say."""
+
+    end: int
+    key: JobKey
+    pool: str
+    takes: Takes
+    guessed: bool = False
+
+
+Ends = Callable[[str, range], Iterable[Stay]]
+"""Gangs on some nodes of a pool, by expected end."""
+
+
+def refusal(gang: Gang, pools: dict[str, Pool], *, ends: Ends = lambda _pool, _nodes: ()) -> Pending:
     """Say why a gang that `find` found no room for cannot start: by pool, the nearest to starting first."""
     if not pools:
         return Pending(Reason.NO_POOL, "there is no AcceleratorPool in this cluster; create one")
     tried = candidates(gang, pools)
-    found = [_refusal_in(gang, pool, f" of pool {pool.name}" if len(tried) > 1 else "") for pool in tried]
+    found = [_refusal_in(gang, pool, f" of pool {pool.name}" if len(tried) > 1 else "", ends) for pool in tried]
     unknown = [name for name in gang.pools if name not in pools]
     if unknown:
         known = ", ".join(sorted(pools)[:8])
@@ -155,9 +176,11 @@ def refusal(gang: Gang, pools: dict[str, Pool]) -> Pending:
     message = "; ".join(pending.message for pending in found[:3])
     if len(found) > 3:
         message += f"; and {count(len(found) - 3, 'more pool')}"
-    return Pending(found[0].reason, message, nearest(gang, pools))
+    return Pending(found[0].reason, message)
 
 
+_ENDS = 20
+"""Next ends that are looked at for one that frees a slot."""
 _HOPE = (
     Reason.TOPOLOGY_BLOCKED,
     Reason.INSUFFICIENT_DEVICES,
@@ -172,7 +195,7 @@ _HOPE = (
 """Refusals from the one that time alone may lift to the one that only an edit does."""
 
 
-def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
+def _refusal_in(gang: Gang, pool: Pool, of_pool: str, ends: Ends) -> Pending:
     never = unsuitable(gang, pool)
     if never is not None:
         return never
@@ -192,6 +215,8 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
     whole = index.whole[widest]
     largest = max(range(len(whole)), key=lambda domain: (whole[domain], -domain))
     if whole[largest] < wanted:
+        if each == 1:
+            return _too_large(gang, pool, need, inside, largest)
         most = (
             f"the most, {where(tree, widest, largest)} of pool {pool.name}, is" if widest else f"pool {pool.name} has"
         )
@@ -199,14 +224,67 @@ def _refusal_in(gang: Gang, pool: Pool, of_pool: str) -> Pending:
         return Pending(Reason.TOO_LARGE, text)
     if slots < gang.replicas:
         total = index.free[0][0]
-        text = f"needs {need}; {total} of {index.whole[0][0]} {'is' if total == 1 else 'are'} free in pool {pool.name}"
-        return Pending(Reason.INSUFFICIENT_DEVICES, text + _kept_out(ledger, demand, whole=False))
+        text = f"needs {need}; {total} of {index.whole[0][0]} {_are(total)} free in pool {pool.name}"
+        text += _kept_out(ledger, demand, whole=False) + _squeezed(pool, demand)
+        return Pending(Reason.INSUFFICIENT_DEVICES, text + _soon(pool, demand, range(len(ledger.nodes)), ends))
     free, domain = index.most(widest)
     text = (
         f"needs {count(wanted, f'free {noun}')}{apart}{inside}; "
         f"the most free is {free} {where(tree, widest, domain)}{of_pool} (of {whole[domain]})"
     )
+    text += _squeezed(pool, demand) + _soon(pool, demand, tree.nodes(widest, domain), ends)
     return Pending(Reason.TOPOLOGY_BLOCKED, text)
+
+
+def _too_large(gang: Gang, pool: Pool, need: str, inside: str, largest: int) -> Pending:
+    """A gang that does not fit though nothing were taken: for want of nodes, or because some are closed."""
+    ledger, tree = pool.ledger, pool.ledger.tree
+    demand = pool.demand(gang)
+    widest = widest_level(gang, pool)
+    whole = ledger.index(demand).whole
+    out = _kept_out(ledger, demand, whole=True)
+    if shortages.any_closed(ledger):
+        opened = shortages.opened(ledger, demand)[widest]
+        if max(opened) >= gang.replicas:
+            domain = opened.index(max(opened))
+            if not widest or whole[0][0] < gang.replicas:
+                counted = f"{whole[0][0]} of {sum(opened)} {_are(whole[0][0])} open in pool {pool.name}"
+                return Pending(Reason.INSUFFICIENT_DEVICES, f"needs {need}{inside}; {counted}{out}")
+            there = f"{where(tree, widest, domain)} of pool {pool.name}, the largest"
+            counted = f"{whole[widest][domain]} of {opened[domain]} {_are(whole[widest][domain])} open"
+            text = f"needs {need}{inside}; {there}, {counted}{out}"
+            return Pending(Reason.TOPOLOGY_BLOCKED, text)
+    most = f"the most, {where(tree, widest, largest)} of pool {pool.name}, is" if widest else f"pool {pool.name} has"
+    return Pending(Reason.TOO_LARGE, f"needs {need}{inside}; {most} {whole[widest][largest]}{out}")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _squeezed(pool: Pool, demand: Demand) -> str:
+    """`; too little cpu on 2 nodes costs 5 slots`: nodes that have slots, but fewer than devices for them."""
+    found = shortages.squeezed(pool.ledger, demand, pool.resource)
+    return "".join(
+        f"; too little {name} on {count(nodes, 'node')} costs {count(slots, 'slot')}"
+        for name, (nodes, slots) in found.items()
+    )
+
+
+def _soon(pool: Pool, demand: Demand, positions: range, ends: Ends) -> str:
+    """`; 5 more come free when nlp/bert-large ends, expected at …`: the first end on these nodes that frees a slot."""
+    ledger = pool.ledger
+    for stay in islice(ends(pool.name, positions), _ENDS):
+        freed = 0
+        for position, amounts, _ in stay.takes:
+            node, used = ledger.nodes[position], ledger.used[position]
+            if position in positions and barrier(node, demand) is None:
+                left = {name: amount - amounts.get(name, 0) for name, amount in used.items()}
+                freed += room(node, left, demand) - room(node, used, demand)
+        if freed > 0:
+            when = "which declares no maxDuration" if stay.guessed else f"expected at {minute(stay.end)}"
+            return f"; {freed} more {'comes' if freed == 1 else 'come'} free when {stay.key} ends, {when}"
+    return ""
 
 
 def _kept_out(ledger: Ledger, demand: Demand, *, whole: bool) -> str:
@@ -221,28 +299,6 @@ def _kept_out(ledger: Ledger, demand: Demand, *, whole: bool) -> str:
     return f" ({'; '.join(told)})"
 
 
-def nearest(gang: Gang, pools: dict[str, Pool]) -> tuple[str, ...]:
-    """Up to three changes that would let the gang start now. Each was tried as a gang that asks for just that."""
-    changes: list[tuple[str, Gang]] = []
-    if gang.level is not None and gang.policy is Policy.REQUIRED:
-        changes.append(("topology.policy Preferred", replace(gang, policy=Policy.PREFERRED)))
-    if gang.groups is not None:
-        changes.append(("no topology.groups", replace(gang, groups=None)))
-    suitable = [pool for pool in candidates(gang, pools) if unsuitable(gang, pool) is None]
-    most = max((_most(gang, pool) for pool in suitable), default=0)
-    if 0 < most < gang.replicas:
-        changes.append((f"replicas {most}", replace(gang, replicas=most)))
-    if gang.pools:
-        others = [name for name in sorted(pools) if name not in gang.pools]
-        changes += [(f"pools [{name}]", replace(gang, pools=(name,))) for name in others]
-    found: list[str] = []
-    for words, changed in changes:
-        berth = find(changed, pools) if len(found) < 3 else None
-        if berth is not None:
-            found.append(f"{words}: could start now {_place_of(berth, changed, pools)}")
-    return tuple(found)
-
-
 def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
     """Free slots for a gang, or free groups where it has such and they matter; and how many slots one counts."""
     index = pool.ledger.index(pool.demand(gang))
@@ -252,29 +308,15 @@ def _units(gang: Gang, pool: Pool) -> tuple[SlotIndex, int]:
     return index.grouped(level, gang.groups.size), gang.groups.size
 
 
-def _most(gang: Gang, pool: Pool) -> int:
+def most_replicas(gang: Gang, pool: Pool) -> int:
     """The most replicas of a gang that one domain of its widest level has room for."""
     index, each = _units(gang, pool)
     return index.most(widest_level(gang, pool))[0] * each
 
 
-def _place_of(berth: Berth, gang: Gang, pools: dict[str, Pool]) -> str:
-    """Where a gang could start: its domain, or how many domains of the level that it prefers."""
-    tree, fit = berth.pool.ledger.tree, berth.fit
-    level = tree.level(gang.level) if gang.level is not None else None
-    if level is None or fit.level >= level:
-        place_ = where(tree, fit.level, fit.domain)
-        if fit.level == 0:
-            return place_
-    else:
-        place_ = f"over {count(len({tree.above(position)[level] for position, _ in fit.counts}), tree.levels[level])}"
-    return f"{place_} of pool {berth.pool.name}" if len(candidates(gang, pools)) > 1 else place_
-
-
 def _slot_noun(gang: Gang, pool: Pool) -> str:
     """A slot is a node where a replica takes all devices of one; else it is told by its size."""
-    sizes = {node.allocatable.get(pool.resource, 0) for node in pool.ledger.nodes}
-    if sizes and max(sizes) == gang.devices:
+    if shortages.largest(pool.ledger, pool.resource) == gang.devices:
         return "node"
     return f"slot of {count(gang.devices, 'device')}"
 

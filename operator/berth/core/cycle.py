@@ -3,11 +3,14 @@
 from dataclasses import dataclass, replace
 
 from berth.core import charges, explain, repair
-from berth.core.admission import Berth, Pool, find, refusal
+from berth.core.admission import Berth, Pool
+from berth.core.backfill import Line
 from berth.core.faults import DEFAULT_WAITS, Waits, avoiding
+from berth.core.future import DEFAULT, Backfill
 from berth.core.lifecycle import advance, due
-from berth.core.model import Gang, Job, JobKey, Mode, Placement, Record
+from berth.core.model import Job, JobKey, Mode, Placement, Record
 from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
+from berth.core.waiting import pendings
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Snapshot:
 
     `touched`: jobs that changed since the last cycle. Others with devices or an outcome are passed over, as nothing but
     time could change their next step, and `Plan.wake_at` told when. None: look at all. `epoch`: the leader's term.
-    `waits`: how long doubts are waited out.
+    `waits`: how long doubts are waited out. `backfill`: for how many gangs a place is kept, and how long others last.
     """
 
     jobs: tuple[Job, ...]
@@ -25,6 +28,7 @@ class Snapshot:
     touched: frozenset[JobKey] | None = None
     epoch: int = 0
     waits: Waits = DEFAULT_WAITS
+    backfill: Backfill = DEFAULT
 
 
 def cycle(snapshot: Snapshot, now: int) -> Plan:
@@ -53,21 +57,18 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
     decisions.sort(key=lambda decision: decision.key)
     # 3. Who wants devices lines up.
     queue.sort(key=precedence)
-    # 4. One after the other gets the narrowest place that holds it whole. Of equal gangs one is tried in vain: room
-    #    only shrinks within a cycle.
-    refused: dict[Gang, Pending | None] = {}
+    # 4. One after the other gets the narrowest place that holds it whole, and that delays nobody before it.
+    decided = {decision.key: decision.record for decision in decisions}
+    line = Line(pools, snapshot.jobs, decided, snapshot.backfill, now)
     waiting: list[Job] = []
     for job in queue:
-        berth = None if job.gang in refused else find(job.gang, pools)
+        berth = line.start(job)
         if berth is None:
-            refused[job.gang] = None
             waiting.append(job)
         else:
-            berth.take()
             decisions.append(_admit(job, berth, snapshot, now))
     # 5. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
-    for job in waiting:
-        pending = refused[job.gang] = refused[job.gang] or refusal(job.gang, pools)
+    for job, pending in pendings(waiting, line):
         decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
     # 6. An observer keeps its hands off.
     if snapshot.mode is Mode.OBSERVE:
@@ -113,6 +114,7 @@ def _next_attempt(job: Job, record: Record, placement: Placement, now: int, wait
         attempt=max(record.attempt, *(pod.attempt for pod in job.pods), 0) + 1,
         placement=placement,
         failures=record.failures,
+        held=record.held,
         attempts=charges.remembered(record.attempts, now, waits),
         refusals=tuple(refusal for refusal in record.refusals if refusal.until > now),
     )

@@ -7,10 +7,12 @@ tried on the same free slots that refused the job.
 from datetime import UTC, datetime
 
 from berth.core.model import Cause, Gang, Hindrance, Job, Outcome, Placement, Policy, Record
-from berth.core.plan import Condition, Pending, Reason, Report, State
+from berth.core.plan import Condition, Event, Forecast, Pending, Reason, Report, State
 from berth.core.topology import NODE_LEVEL, Tree
 
 PLACED, PODS_READY, FINISHED, DEVICES = "Placed", "PodsReady", "Finished", "DevicesAsChosen"
+LONGEST = 1024
+"""Characters of the longest text that a condition or an event takes."""
 
 
 def count(number: int, noun: str) -> str:
@@ -55,6 +57,12 @@ def span(seconds: int) -> str:
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
+def out_of_time(held: int, attempts: int, most: int) -> str:
+    """Why a job must hold devices no longer: `held devices for 72h over 2 attempts, spec.maxDuration is 72h`."""
+    over = f" over {count(attempts, 'attempt')}" if attempts > 1 else ""
+    return f"held devices for {span(held)}{over}, spec.maxDuration is {span(most)}"
+
+
 def domain_name(tree: Tree, level: int, domain: int) -> str:
     """A domain's full name: its path below the pool (`spine-1/leaf-2`), a node by its own name, the pool by its."""
     if level in (0, tree.leaf_level):
@@ -81,6 +89,42 @@ def within(level: str) -> str:
     return f"{'on' if level == NODE_LEVEL else 'under'} one {level}"
 
 
+def clip(text: str) -> str:
+    """Shorten a text to what a condition or an event takes: whole words, and an ellipsis for the rest."""
+    if len(text) <= LONGEST:
+        return text
+    words = text[:LONGEST].rpartition(" ")[0]
+    return (words if len(words) > LONGEST // 2 else text[: LONGEST - 1]) + "…"
+
+
+def minute(at: int) -> str:
+    """A time to the minute, rounded up: `2026-11-22T06:40Z`."""
+    return datetime.fromtimestamp(-(-at // 60) * 60, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def forecast(expected: Forecast) -> str:
+    """When a job may start, and on what that rests: `may start at … if running jobs end by their maxDuration`."""
+    if not expected.guessed:
+        return f"may start at {minute(expected.start)} if running jobs end by their maxDuration"
+    who = "one that declares" if expected.guessed == 1 else f"{expected.guessed} that declare"
+    return (
+        f"may start at {minute(expected.start)} if running jobs end by their maxDuration, "
+        f"{span(expected.assumed)} assumed for {who} none"
+    )
+
+
+def told(pending: Pending) -> str:
+    """Why a job waits and when it may start, as status, events and logs tell it."""
+    if pending.forecast is None:
+        return clip(pending.message)
+    return clip(f"{pending.message}; {forecast(pending.forecast)}")
+
+
+def news(pending: Pending) -> Event:
+    """The event of a job that begins to wait for a reason."""
+    return Event(pending.reason, told(pending))
+
+
 def spread(placement: Placement) -> str:
     """`4 replicas on 4 nodes over 2 leaves under spine-1 of pool h800`."""
     spans = dict(placement.spans)
@@ -96,7 +140,15 @@ def spread(placement: Placement) -> str:
 
 
 def _named(level: str, path: str) -> str:
-    """A domain's path; its level before it, where its own name does not begin with that: `rack r7`, `rack-7`."""
+    """A domain's path in few words; its level before it, where its own name does not say that: `rack r7`, `rack-7`.
+
+    A domain above one whose name begins with its own is left out: `s1/s1-leaf1` is `s1-leaf1`.
+    """
+    parts: list[str] = []
+    for part in reversed(path.split("/")):
+        if not parts or not parts[-1].startswith(part):
+            parts.append(part)
+    path = "/".join(reversed(parts))
     return path if path.rsplit("/", 1)[-1].startswith(level) else f"{level} {path}"
 
 
@@ -106,7 +158,7 @@ def waiting(job: Job, pending: Pending) -> Report:
     return Report(
         state=state,
         conditions=(
-            Condition(PLACED, False, pending.reason, pending.message),
+            Condition(PLACED, False, pending.reason, told(pending)),
             Condition(PODS_READY, False, Reason.NO_PODS),
             Condition(FINISHED, False, Reason.NOT_STARTED),
         ),
@@ -149,10 +201,11 @@ def placed(gang: Gang, record: Record, ready: int, held_up: str = "") -> Report:
     placement = record.placement
     assert placement is not None, "a report on a placement needs one"
     total = len(placement.nodes)
+    verb = "is" if ready == 1 else "are"
     if not placement.pods_created:
         pods = Condition(PODS_READY, False, Reason.CREATING, f"creating {count(total, 'pod')}")
     elif ready < total:
-        text = f"{ready} of {total} replicas are ready{f'; {held_up}' if held_up else ''}"
+        text = f"{ready} of {total} replicas {verb} ready{f'; {held_up}' if held_up else ''}"
         pods = Condition(PODS_READY, False, Reason.WAITING_FOR_PODS, text)
     else:
         pods = Condition(PODS_READY, True, Reason.ALL_READY, f"{count(total, 'replica')} ready")
@@ -190,7 +243,7 @@ def stopping(record: Record, left: int, held_up: str = "") -> Report:
     """Report of a job whose attempt is being stopped, `left` of its pods still there; `held_up`: what keeps one."""
     assert record.ending is not None, "a report on an ending needs one"
     text = f"{record.ending.message}; {count(left, 'pod')} of attempt {record.attempt} still to stop"
-    text += f"; {held_up}" if held_up else ""
+    text = clip(f"{text}; {held_up}" if held_up else text)
     if record.ending.cause is Cause.SUSPENDED:
         state, pending = State.SUSPENDED, None
     else:
@@ -208,12 +261,13 @@ def stopping(record: Record, left: int, held_up: str = "") -> Report:
 
 def finished(outcome: Outcome) -> Report:
     """Report of a job that succeeded, or failed for good."""
-    reason = Reason.SUCCEEDED if outcome.succeeded else Reason.BACKOFF_LIMIT_EXCEEDED
+    failed = Reason.MAX_DURATION_EXCEEDED if outcome.out_of_time else Reason.BACKOFF_LIMIT_EXCEEDED
+    reason = Reason.SUCCEEDED if outcome.succeeded else failed
     return Report(
         state=State.SUCCEEDED if outcome.succeeded else State.FAILED,
         conditions=(
             Condition(PLACED, False, Reason.FINISHED, "the devices are given back"),
             Condition(PODS_READY, False, Reason.FINISHED),
-            Condition(FINISHED, True, reason, outcome.message),
+            Condition(FINISHED, True, reason, clip(outcome.message)),
         ),
     )

@@ -9,7 +9,7 @@ nodes that turn a replica away.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.explain import count, moment, span
+from berth.core.explain import count, moment, out_of_time, span
 from berth.core.model import (
     Cause,
     Ending,
@@ -115,8 +115,9 @@ def _reason_to_stop(
         return _node_failure(lost, first, now)
     if first is not None and not leaving:
         return _failure(first, now)
-    if job.suspended:
-        return Ending(Cause.SUSPENDED, now, "spec.suspend is true")
+    unwanted = _not_to_go_on(job, placement, now)
+    if unwanted is not None:
+        return unwanted
     if leaving:
         return Ending(Cause.PODS_LOST, now, f"somebody else deleted {_some([name for _, name in leaving], 'pod')}")
     if missing and placement.pods_created:
@@ -126,6 +127,16 @@ def _reason_to_stop(
         return Ending(Cause.PODS_REFUSED, now, job.refused)
     if missing and placement.generation != job.generation:
         return Ending(Cause.EDITED, now, "the job was edited before all of its pods were created")
+    return None
+
+
+def _not_to_go_on(job: Job, placement: Placement, now: int) -> Ending | None:
+    """The ending of a gang that is well, but suspended or out of time."""
+    if job.suspended:
+        return Ending(Cause.SUSPENDED, now, "spec.suspend is true")
+    held = job.record.held + now - placement.admitted_at
+    if job.max_duration is not None and held >= job.max_duration:
+        return Ending(Cause.TIME_LIMIT, now, out_of_time(held, job.record.attempt, job.max_duration))
     return None
 
 

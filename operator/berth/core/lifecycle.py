@@ -56,6 +56,8 @@ def due(job: Job, now: int, waits: Waits = DEFAULT_WAITS) -> int | None:
     moments = [*faults.due(job, now, waits), *charges.due(job, now, waits)]
     if record.retry_after is not None and record.placement is None and record.retry_after > now:
         moments.append(record.retry_after)
+    if record.placement is not None and record.ending is None and job.max_duration is not None:
+        moments.append(max(now, record.placement.admitted_at + job.max_duration - record.held))
     return min(moments, default=None)
 
 
@@ -81,6 +83,8 @@ def _without_devices(job: Job, now: int, waits: Waits) -> Decision | None:
         return _decide(job, Verb.STOP, job.record, report, delete=strays)
     if job.suspended:
         return _decide(job, Verb.REPORT, job.record, explain.suspended())
+    if job.max_duration is not None and job.record.held >= job.max_duration:
+        return _out_of_time(job, job.record, now)
     final = charges.last_allowed(job, waits)
     if final is not None:
         last, until = final
@@ -192,6 +196,11 @@ def _close(job: Job, record: Record, given_up: tuple[Pod, ...], now: int, waits:
     over = Attempt(record.attempt, placement.admitted_at, ending.at, ending.cause, ending.first_failure, sat)
     former = tuple(replace(attempt, nodes=()) if attempt.nodes else attempt for attempt in record.attempts)
     failures, attempts = record.failures + own, (*former, over)[-KEPT_ATTEMPTS:]
+    held = record.held + max(0, now - placement.admitted_at)
+    # Unless somebody has allowed it more time while it was being stopped.
+    if ending.cause is Cause.TIME_LIMIT and job.max_duration is not None and held >= job.max_duration:
+        ended = _out_of_time(job, replace(record, ending=None, attempts=attempts, held=held), now)
+        return replace(ended, closed=record.attempt)
     wait = charges.wait(sat, _backoff(ending, placement.admitted_at, failures, attempts), waits)
     freed = replace(
         record,
@@ -200,6 +209,7 @@ def _close(job: Job, record: Record, given_up: tuple[Pod, ...], now: int, waits:
         started_at=None,
         failures=failures,
         attempts=attempts,
+        held=held,
         retry_after=ending.at + wait if wait else None,
     )
     note = f"attempt {record.attempt} is over: {ending.message}{faults.without(given_up)}"
@@ -213,6 +223,14 @@ def _close(job: Job, record: Record, given_up: tuple[Pod, ...], now: int, waits:
     else:
         report = explain.backing_off(after, explain.moment(ending.at + wait) if wait else None)
     return _decide(job, Verb.CLOSE, freed, report, event=event, closed=record.attempt)
+
+
+def _out_of_time(job: Job, record: Record, now: int) -> Decision:
+    """End a job that has held devices for as long as it may."""
+    assert job.max_duration is not None, "a job without a limit is never out of time"
+    text = explain.out_of_time(record.held, record.attempt, job.max_duration)
+    outcome = Outcome(succeeded=False, at=now, message=text, out_of_time=True)
+    return _finish(job, replace(record, outcome=outcome), outcome)
 
 
 def _finish(job: Job, record: Record, outcome: Outcome) -> Decision:

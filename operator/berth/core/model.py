@@ -245,6 +245,7 @@ class Cause(StrEnum):
     START_DEADLINE = "StartDeadline"
     SUSPENDED = "Suspended"
     EDITED = "Edited"
+    TIME_LIMIT = "TimeLimit"
 
     @property
     def of_scheduler(self) -> bool:
@@ -289,21 +290,26 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended for good."""
+    """How a job ended for good. `out_of_time`: it failed because it had held devices for as long as it may."""
 
     succeeded: bool
     at: int
     message: str
+    out_of_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The facts of a job that must outlive the operator: what its status keeps, no more."""
+    """The facts of a job that must outlive the operator: what its status keeps, no more.
+
+    `held`: seconds for which the attempts that are over held their devices, also those that are no longer listed.
+    """
 
     attempt: int = 0
     placement: Placement | None = None
     ending: Ending | None = None
     failures: int = 0
+    held: int = 0
     retry_after: int | None = None
     started_at: int | None = None
     outcome: Outcome | None = None
@@ -389,7 +395,9 @@ class Job:
     """A TrainingJob as a cycle sees it: what it asks for, what is on record, and its pods.
 
     `hindrance` holds it back until it is gone (a template that the API server refuses, an unknown priority class).
+    `max_duration`: seconds for which it may hold devices, over all attempts; None: no limit.
     `refused`: the API server would not let a pod of this attempt be made; the sentence that it gave.
+    `giving_back`: the placement of an attempt whose end is being written; its devices still count as taken.
     `start_deadline`: seconds from admission in which all replicas have to come up; None: however long it takes.
     `troubles`: those of its nodes that are in trouble, of the current attempt and of the last one, by name.
     `claims`: what its placement counts as taken, by node.
@@ -407,9 +415,11 @@ class Job:
     deleting: bool = False
     backoff_limit: int = 3
     ttl: int | None = None
+    max_duration: int | None = None
     pods: tuple[Pod, ...] = ()
     hindrance: Hindrance | None = None
     refused: str | None = None
+    giving_back: Placement | None = None
     start_deadline: int | None = None
     troubles: tuple[NodeTrouble, ...] = ()
     claims: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)

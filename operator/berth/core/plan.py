@@ -7,7 +7,7 @@ first, then pods are deleted or created. What the status says is therefore alway
 from dataclasses import dataclass
 from enum import StrEnum
 
-from berth.core.model import JobKey, Record
+from berth.core.model import Gang, JobKey, Record
 
 
 class State(StrEnum):
@@ -48,6 +48,7 @@ class Reason(StrEnum):
     NO_POOL = "NoPool"
     OBSERVING = "Observing"
     POOL_NOT_READY = "PoolNotReady"
+    QUEUED_BEHIND = "QueuedBehind"
     SIZE_NOT_ALLOWED = "SizeNotAllowed"
     STOPPING = "Stopping"
     SUSPENDED = "Suspended"
@@ -68,6 +69,7 @@ class Reason(StrEnum):
     OTHER_DEVICES = "OtherDevices"
     # Finished
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
+    MAX_DURATION_EXCEEDED = "MaxDurationExceeded"
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
@@ -84,12 +86,45 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a job that was tried and would let it start now: what the job would be, and the change in words.
+
+    `max_duration` in seconds, where that is what changes.
+    """
+
+    text: str
+    gang: Gang
+    max_duration: int | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """When a job that waits may start, rounded up, if all before it end as expected.
+
+    `guessed` of the gangs that it waits for did not say how long they take, and count with `assumed` seconds.
+    """
+
+    start: int
+    guessed: int
+    assumed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
-    """Why a job waits, and the nearest changes that would let it start, each of them tried."""
+    """Why a job waits, and the nearest changes that would let it start.
+
+    `position` in the queue of those that wait for some pool of its own, from 1; None: it is not in the queue. `message`
+    is without the forecast: `explain.told` has both.
+    """
 
     reason: Reason
     message: str
-    nearest: tuple[str, ...] = ()
+    nearest: tuple[Change, ...] = ()
+    position: int | None = None
+    forecast: Forecast | None = None
 
 
 @dataclass(frozen=True, slots=True)

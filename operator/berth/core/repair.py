@@ -49,6 +49,8 @@ def may_go_on(job: Job, step: Decision, mode: Mode) -> bool:
     """Whether an attempt that is being closed may be followed by the next one at once."""
     if step.verb is not Verb.CLOSE or mode is Mode.OBSERVE or job.suspended or job.hindrance is not None:
         return False
+    if job.max_duration is not None and step.record.held >= job.max_duration:
+        return False
     return step.record.attempts[-1].cause in AT_ONCE and step.record.retry_after is None
 
 

@@ -9,7 +9,8 @@ own.
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from berth.core import affinity
 from berth.core.explain import moment, quantity
@@ -17,6 +18,8 @@ from berth.core.layout import UNKNOWN, union
 from berth.core.model import OUT_OF_SERVICE, Demand, Node, Taint, Toleration
 from berth.core.numbering import Numbering
 from berth.core.topology import Tree
+
+T = TypeVar("T")
 
 _SHIFT = 32
 _MASK = (1 << _SHIFT) - 1
@@ -207,12 +210,12 @@ class Ledger:
     """
 
     __slots__ = (
-        "_barriers",
         "_base",
         "_base_mark",
         "_compactions",
         "_indexes",
         "_log",
+        "_remembered",
         "held",
         "nodes",
         "numbering",
@@ -236,7 +239,7 @@ class Ledger:
         self.held = held if held is not None else [0] * len(nodes) if numbering else []
         self._log: list[int] = []
         self._indexes: dict[Demand, SlotIndex] = {}
-        self._barriers: dict[tuple[Demand, bool], tuple[tuple[int, int], Counter[str]]] = {}
+        self._remembered: dict[object, tuple[tuple[int, int], Any]] = {}
         self._base: Ledger | None = None
         self._base_mark = (0, 0)
         self._compactions = 0
@@ -361,8 +364,8 @@ class Ledger:
 
         `whole`: those that would have none if nothing were taken. Kept until the ledger changes; not to be changed.
         """
-        mark, found = self._barriers.get((demand, whole), (None, Counter[str]()))
-        if mark != self.mark:
+
+        def counted() -> Counter[str]:
             found = Counter[str]()
             for position, node in enumerate(self.nodes):
                 used, held = ({}, 0) if whole else (self.used[position], self._held(position))
@@ -371,5 +374,14 @@ class Ledger:
                     why = self.numbering.disorder(node, used, held, demand)
                 if why:
                     found[why] += 1
-            self._barriers[demand, whole] = (self.mark, found)
+            return found
+
+        return self.remembered(("barriers", demand, whole), counted)
+
+    def remembered(self, what: object, compute: Callable[[], T]) -> T:
+        """What was computed of this ledger under that name before, until the ledger changes; not to be changed."""
+        known = self._remembered.get(what)
+        if known is None or known[0] != self.mark:
+            known = self._remembered[what] = (self.mark, compute())
+        found: T = known[1]
         return found

@@ -141,6 +141,8 @@ class EventRecorder:
         """Post what is queued now, within the rate; for the end of a process, after `run` was cancelled."""
         while self._queue:
             await self._turn()
+            if not self._queue:  # somebody else has posted the last meanwhile
+                break
             told, series = self._queue.popitem(last=False)
             await self._write(told, series)
         self._arrived.clear()

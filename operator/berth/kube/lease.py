@@ -32,7 +32,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 
 class LeaseLostError(RuntimeError):
-    """Somebody else has the Lease. The process must end: what it believes may be wrong."""
+    """The Lease is somebody else's, or gone. The process must end: what it believes may be wrong."""
 
 
 class NotLeading(Transient):
@@ -117,7 +117,7 @@ class Lease:
             await self._pause(self._renew_every / 2)
 
     async def keep(self) -> None:
-        """Renew until somebody else has the Lease; then raise LeaseLostError.
+        """Renew until somebody else has the Lease, or it was deleted; then raise LeaseLostError.
 
         A term that could not be renewed in time goes on if the Lease is found untouched: nobody else has led meanwhile.
         """
@@ -178,15 +178,21 @@ class Lease:
             try:
                 self._take(await self._client.update(LEASES, self._name, body, namespace=self._namespace), sent)
                 return
+            except NotFound:
+                raise self._lost("was deleted") from None
             except Conflict:
-                found = await self._client.get(LEASES, self._name, namespace=self._namespace)
+                try:
+                    found = await self._client.get(LEASES, self._name, namespace=self._namespace)
+                except NotFound:
+                    raise self._lost("was deleted") from None
                 spec = found["spec"]
                 if spec.get("holderIdentity") != self.identity or spec["leaseTransitions"] != self.epoch:
-                    self._until = float("-inf")
-                    holder = spec.get("holderIdentity") or "nobody"
-                    text = f"lease {self._namespace}/{self._name} was taken by {holder}"
-                    raise LeaseLostError(text) from None
+                    raise self._lost(f"was taken by {spec.get('holderIdentity') or 'nobody'}") from None
                 self._held = found
+
+    def _lost(self, how: str) -> LeaseLostError:
+        self._until = float("-inf")
+        return LeaseLostError(f"lease {self._namespace}/{self._name} {how}")
 
     def _take(self, lease: JsonObject, sent: float) -> None:
         self._held = lease

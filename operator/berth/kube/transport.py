@@ -123,9 +123,6 @@ class Transport:
         seconds = self._write_timeout if request.writes else self.timeout
         limits = aiohttp.ClientTimeout(total=seconds, connect=CONNECT_SECONDS)
         async with self._slots:
-            # No await between the guard and the request: the term that it vouches for could end meanwhile.
-            if request.writes and self._write_guard is not None:
-                self._write_guard(seconds)
             try:
                 async with self._answer(request, limits) as response:
                     return await response.read()
@@ -170,6 +167,9 @@ class Transport:
         headers = request.headers
         if authorization is not None:
             headers = {**headers, "Authorization": authorization}
+        # Nothing is waited for between the guard and the request: the term that it vouches for could end meanwhile.
+        if request.writes and self._write_guard is not None:
+            self._write_guard(self._write_timeout)
         started, code = self._clock(), 0
         try:
             response = await self._open_session().request(

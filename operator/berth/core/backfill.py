@@ -1,0 +1,146 @@
+"""Backfill: a gang may pass those that wait before it only where it delays none of them.
+
+A gang that cannot start gets a reservation: the earliest time at which it finds room, as running gangs end, and its
+place there. Whoever comes after it in the queue may start now where it ends before that, or sits elsewhere, or where
+another place can be kept without anybody starting later. The rule is conservative backfill, as Slurm's `sched/backfill`
+plans with time limits. Nothing is remembered from cycle to cycle: the same facts give the same reservations.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from berth.core.admission import Berth, Pool, Stay, candidates, find, unsuitable
+from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
+from berth.core.model import Gang, Job, JobKey, Record
+
+_TRIALS = 8
+"""How often in a cycle places that are kept may be changed for others. Who comes too late for that waits for the next
+cycle."""
+
+
+class Line:
+    """The queue's turn in one cycle: who starts now, and what is kept for those who cannot.
+
+    `pools` are the cycle's own forks: a berth that is found is there, and not taken yet.
+    """
+
+    def __init__(
+        self,
+        pools: dict[str, Pool],
+        jobs: Iterable[Job],
+        decided: Mapping[JobKey, Record],
+        settings: Backfill,
+        now: int,
+    ) -> None:
+        self.pools = pools
+        self._jobs = jobs
+        self._decided = decided
+        self.settings = settings
+        self.now = now
+        self._future: Future | None = None
+        self._seats: Counter[str] = Counter()
+        self._trials = 0
+        self._passed = False
+        self._started: list[Stay] = []
+        self._no_room: set[Gang] = set()
+        self._held_back: set[tuple[Gang, int]] = set()
+
+    @property
+    def reservations(self) -> list[Reservation]:
+        """Places that are kept, in the order of the queue."""
+        return self._future.reservations if self._future else []
+
+    @property
+    def future(self) -> Future:
+        """What will be taken when."""
+        if self._future is None:
+            staying = stays(self._jobs, self.pools, self.now, self.settings, self._decided)
+            staying = sorted([*staying, *self._started], key=lambda stay: (stay.end, stay.key))
+            self._future = Future(self.pools, staying, self.now)
+        return self._future
+
+    def start(self, job: Job) -> Berth | None:
+        """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
+        seconds = lasts(job, self.settings)
+        if job.gang not in self._no_room and (job.gang, seconds) not in self._held_back:
+            berth = find(job.gang, self.pools)
+            if berth is None:
+                self._no_room.add(job.gang)
+            elif self.reservations:
+                berth = self._beside(job, berth, seconds)
+                if berth is None:
+                    self._held_back.add((job.gang, seconds))
+            else:
+                self._take(job, berth, seconds)
+            if berth is not None:
+                return berth
+        self._reserve(job, seconds)
+        return None
+
+    def settle(self) -> None:
+        """The queue has had its turn: what is kept is found anew, beside those who have passed."""
+        if self._passed:
+            self.future.reservations = self.future.rearranged() or self.future.reservations
+
+    def could(self, key: JobKey | None, gang: Gang, seconds: int) -> Berth | None:
+        """Try whether a gang could start now for so many seconds. The reservation of job `key` does not count."""
+        berth = find(gang, self.pools)
+        if berth is None or not self.reservations:
+            return berth
+        kept = self.future.reservations
+        self.future.reservations = [r for r in kept if r.key != key]
+        try:
+            return self.future.place(gang, self.now, self.now + seconds)
+        finally:
+            self.future.reservations = kept
+
+    def seconds(self, job: Job) -> int:
+        """For how long a job would hold its devices."""
+        return lasts(job, self.settings)
+
+    def held_back(self, job: Job) -> bool:
+        """Whether there is room for a job that waits, but kept for others."""
+        return (job.gang, self.seconds(job)) in self._held_back
+
+    def _beside(self, job: Job, berth: Berth, seconds: int) -> Berth | None:
+        """Take a place in which a gang delays nobody before it, `berth` if it must be; None if there is none."""
+        future = self.future
+        free = future.place(job.gang, self.now, self.now + seconds)
+        if free is not None:
+            free = Berth.at(self.pools[free.pool.name], free.demand, free.fit)
+            self._take(job, free, seconds)
+            return free
+        if self._trials >= _TRIALS:
+            return None
+        self._trials += 1
+        stay = self._stay(job, berth, seconds)
+        future.start(stay)
+        kept = future.rearranged()
+        future.withdraw(stay)
+        if kept is None:
+            return None
+        self._take(job, berth, seconds)
+        future.reservations = kept
+        return berth
+
+    def _take(self, job: Job, berth: Berth, seconds: int) -> None:
+        stay = self._stay(job, berth, seconds)
+        berth.take()
+        self._passed = bool(self.reservations)
+        if self._future is None:
+            self._started.append(stay)
+        else:
+            self._future.start(stay)
+
+    def _stay(self, job: Job, berth: Berth, seconds: int) -> Stay:
+        return Stay(self.now + seconds, job.key, berth.pool.name, takes(berth), job.max_duration is None)
+
+    def _reserve(self, job: Job, seconds: int) -> None:
+        """Keep a place for a job that waits, if it is one of the first of a pool that it may run in."""
+        suitable = [pool.name for pool in candidates(job.gang, self.pools) if unsuitable(job.gang, pool) is None]
+        if all(self._seats[name] >= self.settings.depth for name in suitable):
+            return
+        found = self.future.earliest(job.key, job.gang, seconds)
+        if found is not None:
+            self.future.reservations.append(found)
+            self._seats[found.berth.pool.name] += 1
