@@ -95,6 +95,12 @@ def test_why_an_attempt_ends(pods: tuple[Pod, ...], cause: Cause, message: str) 
 DONE = a_pod(0, Phase.SUCCEEDED)
 
 
+def _with_rank_0_done(job: JobBuilder) -> JobBuilder:
+    placement = job.built.record.placement
+    assert placement is not None
+    return job.recorded(placement=replace(placement, succeeded=(0,)))
+
+
 def test_a_replica_that_succeeded_goes_on_record_and_its_pod_may_go() -> None:
     """Its work is done: the others run on, whether a user, a pod garbage collector or its node takes the pod away."""
     job = UP.with_pods(DONE, a_pod(1))
@@ -115,7 +121,7 @@ def test_a_replica_that_succeeded_goes_on_record_and_its_pod_may_go() -> None:
 
 def test_a_gang_succeeds_though_some_of_its_pods_are_only_on_record() -> None:
     """Whichever is left, or none at all."""
-    job = UP.recorded(placement=replace(UP.built.record.placement, succeeded=(0,)))
+    job = _with_rank_0_done(UP)
     decision = _next(job.with_pods(a_pod(1, Phase.SUCCEEDED)))
     assert (decision.verb, decision.event and decision.event.note) == (
         Verb.FINISH,
@@ -127,7 +133,7 @@ def test_a_gang_succeeds_though_some_of_its_pods_are_only_on_record() -> None:
 def test_a_success_on_record_does_not_hide_what_is_lost() -> None:
     """Another pod that vanishes ends the attempt, and the next one starts whole; until then nothing is kept of it."""
     job = a_job("train", a_gang(3)).placed(at=900, created=True).recorded(started_at=950)
-    job = job.recorded(placement=replace(job.built.record.placement, succeeded=(0,)))
+    job = _with_rank_0_done(job)
     record = _next(job.with_pods(a_pod(2))).record
     assert record.ending is not None
     assert record.ending.message == "pod train-1-1 vanished"
@@ -139,7 +145,7 @@ def test_a_success_on_record_does_not_hide_what_is_lost() -> None:
 
 def test_a_replica_that_is_done_before_the_last_pod_was_made_is_not_made_again() -> None:
     """Nor is it late."""
-    job = PLACED.but(start_deadline=100).recorded(placement=replace(PLACED.built.record.placement, succeeded=(0,)))
+    job = _with_rank_0_done(PLACED.but(start_deadline=100))
     assert _next(job.but(start_deadline=None)).create == (1,)
     record = _next(job).record
     assert record.attempts[-1].cause == Cause.START_DEADLINE
@@ -148,7 +154,7 @@ def test_a_replica_that_is_done_before_the_last_pod_was_made_is_not_made_again()
 
 def test_a_pod_that_lands_late_for_a_replica_that_is_done_is_deleted() -> None:
     """A creation that was sent twice may land when the first pod has come and gone."""
-    job = UP.recorded(placement=replace(UP.built.record.placement, succeeded=(0,)))
+    job = _with_rank_0_done(UP)
     decision = _next(job.with_pods(a_pod(0, Phase.PENDING), a_pod(1)))
     assert (decision.verb, [name for name, _ in decision.delete]) == (Verb.STOP, ["train-1-0"])
     assert decision.record.ending is None
