@@ -106,6 +106,26 @@ def test_pods_that_end_one_after_the_other_keep_their_devices_until_the_last(sce
     scene.wait("next", "Running")
 
 
+def test_a_replica_that_is_done_is_done_also_when_its_pod_is_deleted(scene: Scene, api: Api) -> None:
+    """Its success is on record: the others run on, and the job succeeds with them."""
+    scene.cluster([2])
+    scene.submit("train", replicas=2)
+    scene.wait("train", "Running")
+    done = {"metadata": {"annotations": {"sim.berth.dev/run-seconds": "0"}}}
+    api.patch(f"{scene.core}/pods/train-1-0", done)
+    scene.wait_for("train", lambda s: s["placement"].get("succeeded") == "0", "the success to be on record")
+
+    api.delete(f"{scene.core}/pods/train-1-0", {"gracePeriodSeconds": 0})
+
+    until(lambda: list(scene.pods("train")) == ["train-1-1"], "the pod to be gone", timeout_s=10)
+    scene.submit("other", replicas=1)
+    scene.wait_pending("other", "InsufficientDevices")
+    assert (scene.status("train")["state"], "ending" in scene.status("train")) == ("Running", False)
+    api.patch(f"{scene.core}/pods/train-1-1", done)
+    status = scene.wait("train", "Succeeded")
+    assert (status["attempt"], status.get("attempts", [])) == (1, [])
+
+
 def test_a_pod_that_is_not_of_the_gang_is_left_alone(scene: Scene, api: Api) -> None:
     """Somebody puts a job's labels on a pod of theirs: it is neither counted as a replica nor deleted."""
     scene.cluster([2])

@@ -74,7 +74,7 @@ def test_a_gang_of_which_one_replica_does_not_start_is_taken_back_whole(scene: S
 
     assert (ending["cause"], ending["message"]) == (
         "StartDeadline",
-        f"1 of 2 replicas not ready 10s after admission: {why}",
+        f"1 of 2 replicas not running 10s after admission: {why}",
     )
     # The pod on the node without a kubelet is deleted by nobody; its node is gone for good.
     api.delete(f"{scene.core}/pods/train-1-1", {"gracePeriodSeconds": 0})

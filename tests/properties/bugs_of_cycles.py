@@ -118,6 +118,14 @@ stops_what_has_succeeded = _seeing(
     )
 )
 
+forgets_who_is_done = _seeing(
+    lambda job: (
+        replace(job, record=replace(job.record, placement=replace(job.record.placement, succeeded=())))
+        if job.record.placement
+        else job
+    )
+)
+
 
 def _planning(change: Callable[[Snapshot, int, Plan], Plan]) -> Cycle:
     """A cycle whose plan is spoilt afterwards."""

@@ -58,9 +58,14 @@ PLAIN = st.builds(
     defaults=st.just("") | NAMES,
 )
 MASKS = st.integers(1, 2**16 - 1) | st.sampled_from((15, 255, 2**64 - 1))
-PLACEMENTS = PLAIN | PLAIN.flatmap(
+NUMBERED = PLAIN.flatmap(
     lambda plain: st.lists(MASKS, min_size=len(plain.nodes), max_size=len(plain.nodes)).map(
         lambda masks: replace(plain, devices=tuple(masks))
+    )
+)
+PLACEMENTS = (PLAIN | NUMBERED).flatmap(
+    lambda placement: st.sets(st.integers(0, len(placement.nodes) - 1)).map(
+        lambda ranks: replace(placement, succeeded=tuple(sorted(ranks)))
     )
 )
 ENDINGS = st.builds(Ending, cause=st.sampled_from(Cause), at=TIMES, message=TEXTS, first_failure=st.none() | FAILURES)
@@ -150,6 +155,7 @@ def test_the_devices_of_5000_replicas_on_ragged_nodes_stay_small() -> None:
     devices = tuple(sum(1 << device for device in draw.sample(range(16), 8)) for _ in nodes)
     spans = widest_first({"superpod": 120, "rack": 600, "node": 5000})
     placement = Placement("a", "a", "a", spans, nodes, 1, 10**9, pods_created=True, devices=devices)
+    placement = replace(placement, succeeded=tuple(rank for rank in range(5000) if rank % 3))
     record = Record(attempt=1, placement=placement, started_at=10**9)
     status = records.write(record, _report(record), generation=1, priority=0, before=None, now=10**9)
     assert len(json.dumps(status.wire())) < 64 * 1024
@@ -208,6 +214,12 @@ def test_the_status_of_5000_replicas_stays_under_64_kib(name: Callable[[random.R
     status = records.write(record, report, generation=1, priority=0, before=None, now=10**9)
     assert len(json.dumps(status.wire())) < 64 * 1024
     assert record == records.read(through_the_wire(record, report))
+    done = tuple(rank for rank in range(5000) if rank % 3)
+    ending_soon = replace(record, placement=replace(placement, succeeded=done), ending=None)
+    report = explain.placed(Gang(5000, 8), ending_soon, 5000)
+    status = records.write(ending_soon, report, generation=1, priority=0, before=None, now=10**9)
+    assert len(json.dumps(status.wire())) < 64 * 1024
+    assert ending_soon == records.read(through_the_wire(ending_soon, report))
     waiting = replace(record, placement=None, ending=None)
     waiting = replace(waiting, attempts=(*attempts[:-1], replace(attempts[-1], nodes=tuple(sorted(set(nodes))))))
     report = explain.backing_off(_job(waiting), "2026-11-22T03:00:00Z")

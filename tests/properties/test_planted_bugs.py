@@ -135,7 +135,10 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
             cycles.judges_at_once,
         ],
         "a failure beside a dying node is not charged": [cycles.takes_no_charge_back, cycles.judges_at_once],
-        "a gang whose replicas have all succeeded has succeeded": [cycles.stops_what_has_succeeded],
+        "a gang whose replicas have all succeeded has succeeded": [
+            cycles.stops_what_has_succeeded,
+            cycles.forgets_who_is_done,
+        ],
         "time is only waited for while it is to come": [cycles.wakes_for_what_is_past],
         "a queue of finite jobs drains": [cycles.passes_over_who_waits, cycles.never_wakes],
         "a job that fails every time fails for good after its limit": [cycles.blames_nobody, cycles.tries_once_more],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot
-from berth.core.model import Gang, Job, JobKey, Phase, Placement, Pod
+from berth.core.model import Cause, Gang, Job, JobKey, Phase, Placement, Pod
 from berth.core.plan import Decision, Plan, Report, Verb
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
@@ -64,6 +64,7 @@ class World(Surroundings):
         if plan.wake_at is not None and plan.wake_at <= self.now:
             self._fault("waking", f"wake at {plan.wake_at}, now is {self.now}")
         self._judge_successes(plan)
+        self._judge_losses(plan)
         self._judge_failures(plan)
         for decision in plan.decisions:
             if decision.verb is Verb.ADMIT:
@@ -141,7 +142,10 @@ class World(Surroundings):
         known = self.pods.get(name)
         if known is None or known.pod.uid != uid:
             return
-        current = known.pod.attempt == job.record.attempt and job.record.placement is not None
+        placement = job.record.placement
+        current = known.pod.attempt == job.record.attempt and placement is not None
+        if placement is not None and known.pod.rank in placement.succeeded:
+            current = False  # a late one: its rank is done
         if current and job.record.ending is None and job.record.outcome is None:
             self._fault("order", f"{name} is deleted before it is on record why")
         known.pod = replace(known.pod, deleting=True)
@@ -237,8 +241,8 @@ class World(Surroundings):
         if record.placement is None or record.outcome is not None:
             return record.outcome is not None and record.outcome.succeeded
         pods = [known.pod for known in self._pods_of(job) if known.pod.attempt == record.attempt]
-        done = [pod for pod in pods if pod.phase is Phase.SUCCEEDED]
-        return len(done) == len(record.placement.nodes)
+        done = {pod.rank for pod in pods if pod.phase is Phase.SUCCEEDED}
+        return len(done.union(record.placement.succeeded)) == len(record.placement.nodes)
 
     def _judge_successes(self, plan: Plan) -> None:
         decided = {decision.key: decision for decision in plan.decisions}
@@ -247,6 +251,21 @@ class World(Surroundings):
                 outcome = decided[key].record.outcome if key in decided else None
                 if outcome is None or not outcome.succeeded:
                     self._fault("success", f"{key}: all replicas have succeeded, and it has not")
+
+    def _judge_losses(self, plan: Plan) -> None:
+        """No attempt may end for the loss of a pod whose replica is on record as done."""
+        for decision in plan.decisions:
+            job, ending = self.jobs[decision.key], decision.record.ending
+            placement = job.record.placement
+            if placement is None or job.record.ending is not None or decision.key in self.flights:
+                continue
+            over = decision.record.attempts[-1].cause if decision.closed else None
+            if (ending.cause if ending is not None else over) != Cause.PODS_LOST:
+                continue
+            pods = {k.pod.rank: k.pod for k in self._pods_of(job) if k.pod.attempt == job.record.attempt}
+            left = (pods.get(rank) for rank in range(len(placement.nodes)) if rank not in placement.succeeded)
+            if all(pod is not None and not pod.deleting and pod.phase is not Phase.FAILED for pod in left):
+                self._fault("success", f"{decision.key}: nothing is lost but pods of replicas that are done")
 
     def _judge_failures(self, plan: Plan) -> None:
         """No job may fail for good for a failure beside which one of its nodes was lost from sight."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth.api.folding import fold, unfold
+from berth.api.folding import fold, fold_ranks, unfold, unfold_ranks
 
 LABEL = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,6}[a-z0-9])?", fullmatch=True)
 FREE_NAME = st.lists(LABEL, min_size=1, max_size=3).map(".".join)
@@ -98,3 +98,29 @@ def test_a_damaged_line_says_where_it_breaks(text: str) -> None:
     """A status that somebody wrote by hand is refused, with the place."""
     with pytest.raises(ValueError, match="breaks off at character"):
         unfold(text)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "line"), [((), ""), ((7,), "7"), ((0, 1, 2, 3, 7), "0-3,7"), ((0, 2, 3), "0,2-3"), ((4, 5), "4-5")]
+)
+def test_ranks_fold_into_ranges(ranks: tuple[int, ...], line: str) -> None:
+    """And come back the same."""
+    assert fold_ranks(ranks) == line
+    assert unfold_ranks(line, 8) == ranks
+
+
+def test_many_ranks_without_order_stay_short() -> None:
+    """Of 5,000 replicas every other one is done: a mask, and nothing beyond the gang is read from one."""
+    ranks = tuple(range(1, 5000, 2))
+    line = fold_ranks(ranks)
+    assert (line[:4], len(line)) == ("xaaa", 1251)
+    assert unfold_ranks(line, 5000) == ranks
+    with pytest.raises(ValueError, match="names rank 4999 of 4999 replicas"):
+        unfold_ranks(line, 4999)
+
+
+@pytest.mark.parametrize("line", ["8", "0-8", "3-2", "1,1", "2,0", "x", "0-", "-1", ",", "0,", "9" * 5000])
+def test_what_are_no_ranks_of_the_gang_is_said(line: str) -> None:
+    """Before anything is made of them: a range may stand for anything."""
+    with pytest.raises(ValueError, match="are no ranks of 8 replicas in ascending order"):
+        unfold_ranks(line, 8)

@@ -19,9 +19,9 @@ METADATA = node_object("n2", version=2)["metadata"]
 FAILED = Attempt(1, 0, 990, Cause.OWN_FAILURE, None, ("n3", "n4"))
 
 
-def unready(name: str, status: str = "Unknown", *, version: int = 2, at: str | None = "2026-11-22T03:00:00Z") -> Any:
+def unready(name: str, status: str = "Unknown", *, at: str | None = "2026-11-22T03:00:00Z", **facts: Any) -> Any:
     """A node that has lost contact."""
-    body = node_object(name, version=version)
+    body = node_object(name, **{"version": 2, **facts})
     body["status"]["conditions"] = [{"type": "Ready", "status": status, **({"lastTransitionTime": at} if at else {})}]
     return project.node(body)
 
@@ -125,6 +125,59 @@ def test_when_most_nodes_lose_contact_at_once_none_is_taken_for_lost() -> None:
     mirror.put_node(("", "n4"), a_node("n4", version=3))
     assert touched(mirror) == {KEY}
     assert [trouble.node for trouble in view(mirror).troubles] == ["n1", "n2"]
+
+
+YESTERDAY = "2026-11-21T03:00:00Z"
+
+
+def nodes_in_trouble(mirror: Mirror) -> list[str]:
+    return [trouble.node for trouble in view(mirror).troubles]
+
+
+def test_nodes_that_are_lost_for_long_do_not_hide_one_that_is_lost_now() -> None:
+    """Three of five have been unready since yesterday, on which nothing runs: the fourth is in trouble."""
+    mirror = seeing(placed("n1", "n2"))
+    mirror.put_node(("", "n5"), a_node("n5"))
+    for name in ("n3", "n4", "n5"):
+        mirror.put_node(("", name), unready(name, at=YESTERDAY))
+    touched(mirror)
+    mirror.put_node(("", "n2"), unready("n2"))
+    assert touched(mirror) == {KEY}
+    assert nodes_in_trouble(mirror) == ["n2"]
+
+
+def test_a_blackout_of_what_was_left_is_one_for_as_long_as_it_takes() -> None:
+    """One node of six was lost yesterday; the others turn within 5 min: none of them is lost, the one still is."""
+    mirror = seeing(placed("n1", "n2", "n6"))
+    for name in ("n5", "n6"):
+        mirror.put_node(("", name), a_node(name))
+    mirror.put_node(("", "n6"), unready("n6", at=YESTERDAY))
+    for minute, name in enumerate(("n1", "n2", "n3")):
+        mirror.put_node(("", name), unready(name, at=f"2026-11-22T03:0{minute}:00Z"))
+    assert nodes_in_trouble(mirror) == ["n6"]
+
+
+def test_nodes_that_turn_one_by_one_are_lost_one_by_one() -> None:
+    """Six minutes apart: no blackout, however many they are in the end."""
+    mirror = seeing(placed("n1", "n2"))
+    for number, name in enumerate(("n3", "n4", "n1", "n2")):
+        mirror.put_node(("", name), unready(name, at=f"2026-11-22T03:{6 * number:02d}:00Z"))
+    assert nodes_in_trouble(mirror) == ["n1", "n2"]
+
+
+def test_nodes_of_no_pool_neither_hide_nor_show_anything() -> None:
+    """A broken corner of the cluster that trains nothing is no blackout; one of the pool is, whatever stands beside."""
+    mirror = seeing(placed("n1", "n2"))
+    others = [f"cpu{number}" for number in range(8)]
+    for name in others:
+        mirror.put_node(("", name), unready(name, labels={}))
+    mirror.put_node(("", "n1"), unready("n1"))
+    assert nodes_in_trouble(mirror) == ["n1"]
+    for name in others:
+        mirror.put_node(("", name), a_node(name, labels={}, version=3))
+    for name in ("n2", "n3"):
+        mirror.put_node(("", name), unready(name))
+    assert nodes_in_trouble(mirror) == []
 
 
 def test_nodes_of_a_failed_attempt_concern_the_job_until_the_next_one_is_over() -> None:

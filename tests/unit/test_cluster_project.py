@@ -122,6 +122,37 @@ def test_a_pod_that_never_ran_says_itself_why_it_failed() -> None:
     assert own_pod(phase="Failed", reason="Evicted").pod.message == "Evicted"
 
 
+NO_DEVICES = "Allocate failed due to no healthy devices present; cannot allocate unhealthy devices, which is unexpected"
+REJECTED = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": NO_DEVICES}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param({**REJECTED, "node": "n1"}, f"UnexpectedAdmissionError: {NO_DEVICES}", id="no healthy device"),
+        pytest.param({"phase": "Failed", "reason": "OutOfcpu", "node": "n1"}, "OutOfcpu", id="without a sentence"),
+        pytest.param(
+            {**REJECTED, "node": "n1", "containerStatuses": [{"name": "trainer", "state": {"waiting": {}}}]},
+            f"UnexpectedAdmissionError: {NO_DEVICES}",
+            id="its containers wait for ever",
+        ),
+        pytest.param({**REJECTED, "node": ""}, "", id="on no node"),
+        pytest.param({**REJECTED, "node": "n1", "phase": "Pending"}, "", id="it has not ended"),
+        pytest.param({"phase": "Failed", "node": "n1"}, "", id="no reason told"),
+        pytest.param({**REJECTED, "node": "n1", "containerStatuses": [ended(1, T1)]}, "", id="it ran"),
+        pytest.param({**REJECTED, "node": "n1", "initContainerStatuses": [ended(0, T1)]}, "", id="it was set up"),
+        pytest.param(
+            {**REJECTED, "node": "n1", "containerStatuses": [{"name": "x", "lastState": {"terminated": {}}}]},
+            "",
+            id="it ran before",
+        ),
+    ],
+)
+def test_a_node_that_turns_a_pod_away_says_why(facts: dict[str, Any], expected: str) -> None:
+    """The kubelet's admission refuses it, so none of its containers has ever run."""
+    assert own_pod(**facts).pod.turned_away == expected
+
+
 def test_a_failure_without_a_time_comes_after_those_with_one() -> None:
     """The kubelet leaves the time out when it has lost a container."""
     pod = own_pod(phase="Failed", containerStatuses=[ended(255, None), ended(1, T2)]).pod

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from berth.core.lifecycle import advance, due
-from berth.core.model import Attempt, Cause, FirstFailure, Phase, Pod, Record
-from berth.core.plan import Decision
+from berth.core.model import Attempt, Cause, FirstFailure, NodeTrouble, Phase, Pod, Record, Trouble
+from berth.core.plan import Decision, State, Verb
 from tests.builders import JobBuilder, a_gang, a_job, a_pod
 
 NOW = 1_000
@@ -90,6 +90,74 @@ def test_why_an_attempt_ends(pods: tuple[Pod, ...], cause: Cause, message: str) 
     if record.ending is not None:
         assert record.ending.message == message
         assert record.ending.at == NOW
+
+
+DONE = a_pod(0, Phase.SUCCEEDED)
+
+
+def _with_rank_0_done(job: JobBuilder) -> JobBuilder:
+    placement = job.built.record.placement
+    assert placement is not None
+    return job.recorded(placement=replace(placement, succeeded=(0,)))
+
+
+def test_a_replica_that_succeeded_goes_on_record_and_its_pod_may_go() -> None:
+    """Its work is done: the others run on, whether a user, a pod garbage collector or its node takes the pod away."""
+    job = UP.with_pods(DONE, a_pod(1))
+    seen = _next(job)
+    assert seen.record.placement is not None
+    assert (seen.verb, seen.record.placement.succeeded) == (Verb.REPORT, (0,))
+    job = job.but(record=seen.record)
+    for later in (
+        job.with_pods(a_pod(1)),
+        job.with_pods(replace(DONE, deleting=True), a_pod(1)),
+        job.with_pods(a_pod(1)).but(troubles=(NodeTrouble("n0", Trouble.GONE),)),
+    ):
+        decision = _next(later)
+        assert (decision.verb, decision.record, decision.create) == (Verb.REPORT, seen.record, ())
+        assert decision.report.state is State.RUNNING
+        assert due(later.built, NOW) is None
+
+
+def test_a_gang_succeeds_though_some_of_its_pods_are_only_on_record() -> None:
+    """Whichever is left, or none at all."""
+    job = _with_rank_0_done(UP)
+    decision = _next(job.with_pods(a_pod(1, Phase.SUCCEEDED)))
+    assert (decision.verb, decision.event and decision.event.note) == (
+        Verb.FINISH,
+        "2 replicas succeeded in attempt 1",
+    )
+    assert _next(job.recorded(placement=decision.record.placement).with_pods()).verb is Verb.FINISH
+
+
+def test_a_success_on_record_does_not_hide_what_is_lost() -> None:
+    """Another pod that vanishes ends the attempt, and the next one starts whole; until then nothing is kept of it."""
+    job = a_job("train", a_gang(3)).placed(at=900, created=True).recorded(started_at=950)
+    job = _with_rank_0_done(job)
+    record = _next(job.with_pods(a_pod(2))).record
+    assert record.ending is not None
+    assert record.ending.message == "pod train-1-1 vanished"
+    assert record.placement is not None
+    assert record.placement.succeeded == ()
+    (over,) = _next(job.with_pods()).record.attempts
+    assert over.cause == Cause.PODS_LOST
+
+
+def test_a_replica_that_is_done_before_the_last_pod_was_made_is_not_made_again() -> None:
+    """Nor is it late."""
+    job = _with_rank_0_done(PLACED.but(start_deadline=100))
+    assert _next(job.but(start_deadline=None)).create == (1,)
+    record = _next(job).record
+    assert record.attempts[-1].cause == Cause.START_DEADLINE
+    assert [refusal.nodes for refusal in record.refusals] == [frozenset({"n1"})]
+
+
+def test_a_pod_that_lands_late_for_a_replica_that_is_done_is_deleted() -> None:
+    """A creation that was sent twice may land when the first pod has come and gone."""
+    job = _with_rank_0_done(UP)
+    decision = _next(job.with_pods(a_pod(0, Phase.PENDING), a_pod(1)))
+    assert (decision.verb, [name for name, _ in decision.delete]) == (Verb.STOP, ["train-1-0"])
+    assert decision.record.ending is None
 
 
 def test_of_many_vanished_pods_the_first_are_named() -> None:

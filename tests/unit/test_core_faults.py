@@ -286,32 +286,34 @@ STUCK = a_pod(1, Phase.PENDING, waiting="container trainer: ErrImagePull: not fo
     [
         pytest.param(
             (a_pod(0), STUCK),
-            "1 of 2 replicas not ready 15m after admission: replica 1 on node n1: "
+            "1 of 2 replicas not running 15m after admission: replica 1 on node n1: "
             "container trainer: ErrImagePull: not found",
             {"n1"},
             id="the kubelet says why",
         ),
         pytest.param(
             (a_pod(0, Phase.PENDING), STUCK),
-            "2 of 2 replicas not ready 15m after admission: replica 0 on node n0: no kubelet has reported",
+            "2 of 2 replicas not running 15m after admission: replica 0 on node n0: no kubelet has reported",
             {"n0", "n1"},
             id="the first by rank is told, all are refused",
         ),
         pytest.param(
             (a_pod(0, Phase.PENDING, node=""), a_pod(1)),
-            "1 of 2 replicas not ready 15m after admission: replica 0 on node n0: kube-scheduler has not said anything",
+            "1 of 2 replicas not running 15m after admission: replica 0 on node n0: "
+            "kube-scheduler has not said anything",
             {"n0"},
             id="nobody has bound it",
         ),
         pytest.param(
-            (a_pod(0), a_pod(1, ready=False)),
-            "1 of 2 replicas not ready 15m after admission: replica 1 on node n1: running, but not ready",
+            (a_pod(0, ready=False), STUCK),
+            "1 of 2 replicas not running 15m after admission: replica 1 on node n1: "
+            "container trainer: ErrImagePull: not found",
             {"n1"},
-            id="it runs, and that is all",
+            id="one that runs has come up",
         ),
         pytest.param(
             (a_pod(0, Phase.SUCCEEDED),),
-            "1 of 2 replicas not ready 15m after admission: replica 1 on node n1: its pod is not there",
+            "1 of 2 replicas not running 15m after admission: replica 1 on node n1: its pod is not there",
             {"n1"},
             id="its pod could not be made",
         ),
@@ -334,10 +336,12 @@ def test_what_does_not_come_up_in_time_is_taken_back(pods: tuple[Pod, ...], mess
         pytest.param(SLOW.with_pods(a_pod(0), STUCK).but(start_deadline=None), id="however long it takes"),
         pytest.param(SLOW.with_pods(a_pod(0), STUCK).recorded(started_at=200), id="it was up once"),
         pytest.param(SLOW.with_pods(*RUNNING), id="just in time"),
+        pytest.param(SLOW.with_pods(a_pod(0), a_pod(1, ready=False)), id="all run, and one is unready just now"),
+        pytest.param(SLOW.with_pods(a_pod(0), a_pod(1, Phase.UNKNOWN)), id="one ran and is out of sight"),
     ],
 )
 def test_who_is_not_late(job: JobBuilder) -> None:
-    """Before the deadline, or once all replicas were up."""
+    """Before the deadline, or once all replicas have come up, whether or not anybody saw them all ready at once."""
     assert _next(job).record.ending is None
 
 
@@ -354,6 +358,39 @@ def test_a_replica_that_kube_scheduler_keeps_off_its_node_is_not_waited_for_long
     assert [refusal.nodes for refusal in decision.record.refusals] == [frozenset({"n1"})]
     assert advance(job.built, 999) is not None
     assert _next(job, 999).record.ending is None
+
+
+REFUSED = "UnexpectedAdmissionError: Allocate failed due to no healthy devices present"
+TURNED_AWAY = a_pod(1, Phase.FAILED, message="Allocate failed", turned_away=REFUSED)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param((a_pod(0),), id="the other runs"),
+        pytest.param((FAILED,), id="the other failed for it"),
+        pytest.param((a_pod(0, deleting=True),), id="the other is being deleted"),
+        pytest.param((), id="the other vanished"),
+    ],
+)
+def test_what_a_node_turns_away_is_not_charged_and_does_not_go_there_again(others: tuple[Pod, ...]) -> None:
+    """Its kubelet has no device for it, say, of which Berth knows nothing: the node's words are told."""
+    decision = _next(UP.with_pods(TURNED_AWAY, *others))
+    ending = decision.record.ending or decision.record.attempts[-1]
+    assert (ending.cause, decision.record.failures) == (Cause.START_DEADLINE, 0)
+    assert decision.record.refusals == (Refusal(frozenset({"n1"}), NOW + 600, 1),)
+    assert decision.event is not None
+    assert decision.event.note.endswith(f"node n1 turned replica 1 away: {REFUSED}")
+
+
+def test_a_node_that_is_lost_or_gives_way_to_another_pod_is_not_said_to_turn_away() -> None:
+    """There the node, or whoever took the pod, is the cause."""
+    record = _next(UP.but(troubles=(gone("n1"),)).with_pods(a_pod(0), TURNED_AWAY)).record
+    assert record.ending is not None
+    assert (record.ending.cause, record.refusals) == (Cause.NODE_FAILURE, ())
+    record = _next(UP.with_pods(a_pod(0), replace(TURNED_AWAY, disrupted=True))).record
+    assert record.ending is not None
+    assert (record.ending.cause, record.refusals) == (Cause.PODS_LOST, ())
 
 
 @pytest.mark.parametrize(("before", "seconds"), [(0, 600), (1, 1200), (2, 2400), (3, 3600), (4, 3600)])

@@ -21,6 +21,9 @@ from typing import NamedTuple
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _PARTS = re.compile(r"[^-]*-|[a-z]+(?=[0-9]+$)|[^-]+$")
 _RANGE = re.compile(r"([0-9]+)-([0-9]+)")
+_LONGEST_RANKS = 1024
+_MASK = re.compile(r"x([0-9a-f]+)")
+_RANKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _TOKENS = re.compile(r"[\[\],*]|[^\[\],*]+")
 
 
@@ -53,6 +56,35 @@ def unfold(text: str) -> list[str]:
     if reader.peek():
         raise reader.error()
     return names
+
+
+def fold_ranks(ranks: Sequence[int]) -> str:
+    """Write ascending ranks as one line: `0-3,7`; where that is long, as `x` and a mask, of which bit i is rank i."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and runs[-1][1] == rank - 1:
+            runs[-1][1] = rank
+        else:
+            runs.append([rank, rank])
+    line = ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+    return line if len(line) <= _LONGEST_RANKS else f"x{sum(1 << rank for rank in ranks):x}"
+
+
+def unfold_ranks(text: str, size: int) -> tuple[int, ...]:
+    """Return the ranks that `fold_ranks` wrote; ValueError if it did not write them of a gang of `size` replicas."""
+    if mask := _MASK.fullmatch(text):
+        bits = int(mask[1], 16)
+        if bits.bit_length() > size:
+            raise ValueError(f"{text[:60]!r}… names rank {bits.bit_length() - 1} of {size} replicas")
+        return tuple(rank for rank in range(size) if bits >> rank & 1)
+    ranks: list[int] = []
+    for item in text.split(",") if text else ():
+        bounds = _RANKS.fullmatch(item)
+        low, high = (int(bounds[1]), int(bounds[2] or bounds[1])) if bounds else (0, -1)
+        if not (ranks[-1] if ranks else -1) < low <= high < size:
+            raise ValueError(f"{item[:60]!r} are no ranks of {size} replicas in ascending order, such as 0-3,7")
+        ranks += range(low, high + 1)
+    return tuple(ranks)
 
 
 def _split(label: str) -> tuple[str, ...]:

@@ -123,8 +123,8 @@ class TrainingJobSpec(Wire):
     start_deadline: Annotated[
         str, Duration("10s", "168h", "the devices of a gang that does not come up are idle for so long")
     ] = "15m"
-    """How long the replicas may take to be all ready after the gang was placed. Then it is stopped as a whole, the
-    reason is told, and for a while the job avoids the nodes whose replicas were not ready."""
+    """How long the replicas may take until all of them run after the gang was placed. Then it is stopped as a whole,
+    the reason is told, and for a while the job avoids the nodes whose replicas did not run."""
     suspend: bool = False
     """`true`: the gang is stopped and gives its devices back, or is not started; the job keeps its place in order of
     submission. Suspend to change the shape of a job that is placed."""

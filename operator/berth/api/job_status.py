@@ -163,6 +163,9 @@ class Placement(Report):
     pod_defaults: str | None = None
     """Name of the pool's `podDefaults` that the attempt was planned with: another name is another content. Absent: it
     had none."""
+    succeeded: str | None = None
+    """Ranks of replicas that have succeeded, such as `0-3,7`; where that is long, as a mask such as `x8f`, of which bit
+    i is rank i. They are done, even when their pods are gone. Absent: none has."""
     generation: Generation
     """The job's generation that the attempt was made from."""
     admitted_at: Time

@@ -3,12 +3,15 @@
 A cycle only looks at jobs that changed, so a node that turns bad, or well again, has to touch every job that sits on
 it, or sat on it when its last attempt failed.
 
-When most nodes lose contact at once it is the network that is cut, or the control plane that was away, and what runs
-runs on. Then no node is taken for lost for that alone, as Kubernetes itself stops evicting then.
+When most nodes of pools lose contact at once it is the network that is cut, or the control plane that was away, and
+what runs runs on. Then none of them is taken for lost for that alone, as Kubernetes itself stops evicting then, however
+long it takes. What makes it a blackout is that they turned together: nodes that were lost before, one by one or all of
+them, neither count for it nor against it.
 """
 
 import logging
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Iterable
 
 from berth.core.model import OUT_OF_SERVICE, Node, NodeTrouble, Trouble
 
@@ -16,8 +19,10 @@ logger = logging.getLogger(__name__)
 
 BLIND_FROM = 3
 BLIND_PERCENT = 55
-"""So many nodes, and more than so many per cent of all, not ready at once: the fault is taken to be elsewhere. The
-share is that of the node lifecycle controller (`--unhealthy-zone-threshold`)."""
+BLIND_WITHIN = 300
+"""So many nodes, and more than so many per cent of those that were ready until then, turned within so many seconds of
+each other: the fault is taken to be elsewhere. The share is that of the node lifecycle controller
+(`--unhealthy-zone-threshold`)."""
 
 
 def trouble(node: Node) -> NodeTrouble | None:
@@ -36,6 +41,7 @@ class Health:
         self._there: set[str] = set()
         self._troubled: dict[str, NodeTrouble] = {}
         self._unready: set[str] = set()
+        self._hidden: frozenset[str] = frozenset()
         self._concerned: dict[str, set[str]] = {}
         self._nodes_of: dict[str, frozenset[str]] = {}
 
@@ -51,13 +57,31 @@ class Health:
         """Forget a node that is gone; whom that concerns."""
         return self._set(name, None, there=False)
 
-    @property
-    def blind(self) -> bool:
-        """Whether so many nodes are not ready that none of them is taken for lost."""
-        return len(self._unready) >= BLIND_FROM and len(self._unready) * 100 > len(self._there) * BLIND_PERCENT
+    def judge(self, pooled: Container[str]) -> Iterable[str]:
+        """Find out anew which nodes turned in a blackout; whom it concerns that it began or is over for some.
+
+        To be called before `troubles` are asked for. `pooled`: the nodes that belong to a pool; others do not count.
+        """
+        before, self._hidden = self._hidden, self._blacked_out(pooled)
+        if self._hidden and not before:
+            logger.warning("most nodes are not ready: none is taken for lost", extra={"nodes": len(self._hidden)})
+        return sorted(set().union(*(self._concerned.get(name, ()) for name in before ^ self._hidden)))
+
+    def _blacked_out(self, pooled: Container[str]) -> frozenset[str]:
+        ill = {name: self._troubled[name].since or 0 for name in self._unready if name in pooled}
+        if len(ill) < BLIND_FROM:
+            return frozenset()
+        turned = sorted(ill.values())
+        count = sum(1 for name in self._there if name in pooled)
+        hidden = []
+        for name, since in ill.items():
+            earlier = bisect_left(turned, since - BLIND_WITHIN)
+            together = bisect_right(turned, since + BLIND_WITHIN) - earlier
+            if together >= BLIND_FROM and together * 100 > (count - earlier) * BLIND_PERCENT:
+                hidden.append(name)
+        return frozenset(hidden)
 
     def _set(self, name: str, found: NodeTrouble | None, *, there: bool) -> Iterable[str]:
-        blind = self.blind
         (self._there.add if there else self._there.discard)(name)
         if found is None:
             self._troubled.pop(name, None)
@@ -65,12 +89,7 @@ class Health:
             self._troubled[name] = found
         ill = found is not None and found.kind is Trouble.NOT_READY
         (self._unready.add if ill else self._unready.discard)(name)
-        if self.blind == blind:
-            return tuple(self._concerned.get(name, ()))
-        if self.blind:
-            logger.warning("most nodes are not ready: none is taken for lost", extra={"nodes": len(self._unready)})
-        # All nodes without contact look different from now on.
-        return sorted(set().union(*(self._concerned.get(node, ()) for node in (name, *self._unready))))
+        return tuple(self._concerned.get(name, ()))
 
     def concern(self, uid: str, nodes: frozenset[str]) -> None:
         """Say which nodes concern somebody; with none, nothing is kept of it."""
@@ -92,6 +111,5 @@ class Health:
         """Troubles of the nodes that concern somebody, by name of node."""
         nodes = self._nodes_of.get(uid, frozenset())
         gone = [NodeTrouble(name, Trouble.GONE) for name in nodes - self._there]
-        hidden = self._unready if self.blind else frozenset[str]()
-        bad = [self._troubled[name] for name in (nodes & self._troubled.keys()) - hidden]
+        bad = [self._troubled[name] for name in (nodes & self._troubled.keys()) - self._hidden]
         return tuple(sorted((*gone, *bad), key=lambda found: found.node))

@@ -298,6 +298,7 @@ class Mirror:
 
     def snapshot(self, mode: Mode, epoch: int = 0) -> Snapshot:
         """What a cycle needs, frozen, and everything that changed since the last snapshot marked as touched."""
+        self._tell(self._health.judge(self.pools.pooled()))
         jobs = []
         for entry in self.jobs.values():
             if entry.view is None:

@@ -6,7 +6,7 @@ never adjusted, so that it cannot drift.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, KeysView, Mapping
 from dataclasses import dataclass, field, replace
 
 from berth.accel.hand_over import told
@@ -210,6 +210,11 @@ class Pools:
                 problem=facts.problem[1] if facts.problem else None,
             )
         return found
+
+    def pooled(self) -> KeysView[str]:
+        """Names of all nodes that belong to a pool; not to be kept."""
+        self._settle()
+        return self._home.keys()
 
     def node(self, name: str) -> Node | None:
         """A node as last seen, whichever pool it is in."""

@@ -136,6 +136,7 @@ def own_pod(obj: dict[str, Any]) -> OwnPod:
             message=end.message,
             waiting=_waiting(spec, status, conditions),
             unschedulable_since=_unschedulable_since(conditions),
+            turned_away=_turned_away(spec, status),
         ),
         requests=of_pod(spec),
         version=version(obj),
@@ -189,6 +190,19 @@ def _unschedulable_since(conditions: Mapping[str, Mapping[str, Any]]) -> int | N
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return None
     return _seconds(scheduled.get("lastTransitionTime"))
+
+
+def _turned_away(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    """Why a node would not run a pod that is bound to it (`UnexpectedAdmissionError: …`); empty if it has run it."""
+    reason = str(status.get("reason") or "")
+    if status.get("phase") != Phase.FAILED or not spec.get("nodeName") or not reason:
+        return ""
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind) or ():
+            known = (container.get("state") or {}).keys() | (container.get("lastState") or {}).keys()
+            if not known.isdisjoint(("running", "terminated")):
+                return ""
+    return _sentence(reason, str(status.get("message") or ""))
 
 
 def _waiting(spec: Mapping[str, Any], status: Mapping[str, Any], conditions: Mapping[str, Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from berth.api.device_lists import fold_devices, unfold_devices
-from berth.api.folding import fold, unfold
+from berth.api.folding import fold, fold_ranks, unfold, unfold_ranks
 from berth.api.job_status import JobStatus
 from berth.api.job_status import State as WireState
 from berth.core import explain
@@ -127,6 +127,7 @@ def _wire_placement(placement: Placement) -> dict[str, Any]:
         "devices": fold_devices(placement.devices) or None,
         "devices_differ": placement.differing or None,
         "pod_defaults": placement.defaults or None,
+        "succeeded": fold_ranks(placement.succeeded) or None,
         "generation": placement.generation,
         "admitted_at": placement.admitted_at,
         "pods_created": placement.pods_created,
@@ -166,6 +167,7 @@ def _placement(status: JobStatus) -> Placement | None:
         raise ValueError(
             f"status.placement names {len(nodes)} nodes by rank and the devices of {len(devices)} replicas"
         )
+    succeeded = unfold_ranks(wire.succeeded or "", len(nodes))
     return Placement(
         pool=status.pool or "",
         domain=wire.domain,
@@ -179,6 +181,7 @@ def _placement(status: JobStatus) -> Placement | None:
         differing=wire.devices_differ or 0,
         defaults=wire.pod_defaults or "",
         epoch=wire.epoch,
+        succeeded=succeeded,
     )
 
 

@@ -2,7 +2,8 @@
 
 A node that is not ready may be a kubelet that restarts, so it has a grace, unless pods of the gang already suffer. A
 pod on a node without contact may still run, so its end is waited for; but not for ever. Replicas that do not come up
-keep a whole gang's devices idle, so they have a deadline, and their nodes are avoided by this job for a while.
+keep a whole gang's devices idle, so they have a deadline, and their nodes are avoided by this job for a while; so are
+nodes that turn a replica away.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,21 +52,40 @@ class Waits:
 
 DEFAULT_WAITS = Waits()
 
+# Pods and what is on record of them
+
+
+def open_pods(job: Job) -> dict[int, Pod]:
+    """Pods of the current attempt by rank, but for ranks that are on record as done: those may go."""
+    placement = job.record.placement
+    assert placement is not None, "only a placed job has a current attempt"
+    wanted = set(range(len(placement.nodes))).difference(placement.succeeded)
+    return {pod.rank: pod for pod in job.pods if pod.attempt == job.record.attempt and pod.rank in wanted}
+
+
+def done(placement: Placement, pods: Mapping[int, Pod]) -> set[int]:
+    """Ranks that have succeeded: on record, or as their pods say."""
+    return {*placement.succeeded, *(rank for rank, pod in pods.items() if pod.phase is Phase.SUCCEEDED)}
+
+
 # Why an attempt has to stop
 
 
 def stopped(job: Job, pods: Mapping[int, Pod], now: int, waits: Waits) -> Record | None:
     """The record with the reason why the current attempt cannot or must not go on; None if it can.
 
-    `pods` are those of the attempt, by rank.
+    `pods` are the `open_pods`.
     """
     record, placement = job.record, job.record.placement
     assert placement is not None, "only a placed job gets here"
-    missing = [rank for rank in range(len(placement.nodes)) if rank not in pods]
+    over = done(placement, pods)
+    missing = [rank for rank in range(len(placement.nodes)) if rank not in pods and rank not in over]
     ending = _reason_to_stop(job, placement, pods, missing, now, waits)
-    if ending is not None:
+    late = _turned_away(placement, pods)
+    # A node that turns a replica away makes others fail, or go; but a node that is lost has a reason to do so.
+    if ending is not None and (late is None or ending.cause is Cause.NODE_FAILURE):
         return replace(record, ending=ending)
-    late = _not_up_in_time(job, placement, pods, now) or _without_room(placement, pods, now, waits)
+    late = late or _not_up_in_time(job, placement, pods, now) or _without_room(placement, pods, now, waits)
     if late is None:
         return None
     text, ranks = late
@@ -163,8 +183,8 @@ def told(lost: Iterable[NodeTrouble]) -> str:
 
 def _unfinished(placement: Placement, pods: Mapping[int, Pod]) -> set[str]:
     """Nodes whose replicas have not all succeeded: of the others nothing is wanted any more."""
-    done = {rank for rank, pod in pods.items() if pod.phase is Phase.SUCCEEDED}
-    return {node for rank, node in enumerate(placement.nodes) if rank not in done}
+    over = done(placement, pods)
+    return {node for rank, node in enumerate(placement.nodes) if rank not in over}
 
 
 def concerning(job: Job, nodes: set[str]) -> list[NodeTrouble]:
@@ -211,15 +231,20 @@ def without(pods: tuple[Pod, ...]) -> str:
 
 
 def _not_up_in_time(job: Job, placement: Placement, pods: Mapping[int, Pod], now: int) -> tuple[str, list[int]] | None:
-    """What the first replica waits for that is not up by the start deadline, and the ranks of all such."""
+    """What the first replica waits for that has not run by the start deadline, and the ranks of all such.
+
+    One that runs has come up, be it ready or not: `started_at` needs all ready at one moment that somebody saw, and an
+    operator that was away may see a gang first when one of its replicas has just become unready after hours.
+    """
     limit = job.start_deadline
     if limit is None or job.record.started_at is not None or now < placement.admitted_at + limit:
         return None
-    late = [rank for rank in range(len(placement.nodes)) if not _up(pods.get(rank))]
+    over = done(placement, pods)
+    late = [rank for rank in range(len(placement.nodes)) if rank not in over and not _has_run(pods.get(rank))]
     if not late:
         return None
     rank = late[0]
-    many = f"{len(late)} of {count(len(placement.nodes), 'replica')} not ready {span(limit)} after admission"
+    many = f"{len(late)} of {count(len(placement.nodes), 'replica')} not running {span(limit)} after admission"
     return f"{many}: replica {rank} on node {placement.nodes[rank]}: {waits_for(pods.get(rank))}", late
 
 
@@ -239,6 +264,15 @@ def _without_room(
     return f"{which} for {span(waits.unschedulable)}: {waits_for(pods[rank])}", late
 
 
+def _turned_away(placement: Placement, pods: Mapping[int, Pod]) -> tuple[str, list[int]] | None:
+    """What the first node says that would not have its replica; all ranks to which that happened."""
+    ranks = [rank for rank, pod in sorted(pods.items()) if pod.turned_away and not pod.disrupted]
+    if not ranks:
+        return None
+    rank = ranks[0]
+    return f"node {placement.nodes[rank]} turned replica {rank} away: {pods[rank].turned_away}", ranks
+
+
 def first_held_up(placement: Placement, pods: Mapping[int, Pod]) -> str:
     """Which replica is not ready and says why, first by rank; empty if none says anything."""
     stuck = next((pod for _, pod in sorted(pods.items()) if pod.waiting and not _up(pod)), None)
@@ -249,15 +283,19 @@ def _up(pod: Pod | None) -> bool:
     return pod is not None and (pod.ready or pod.phase is Phase.SUCCEEDED)
 
 
+def _has_run(pod: Pod | None) -> bool:
+    return pod is not None and pod.phase is not Phase.PENDING
+
+
 def waits_for(pod: Pod | None) -> str:
-    """What a replica that is not ready waits for."""
+    """What a replica that has not run waits for."""
     if pod is None:
         return "its pod is not there"
     if pod.waiting:
         return pod.waiting
     if not pod.node:
         return "kube-scheduler has not said anything"
-    return "running, but not ready" if pod.phase is Phase.RUNNING else "no kubelet has reported"
+    return "no kubelet has reported"
 
 
 def avoiding(job: Job, now: int) -> Job:
@@ -279,8 +317,7 @@ def due(job: Job, now: int, waits: Waits) -> list[int]:
         left = [pod for pod in job.pods if pod.attempt == record.attempt and pod.deleting and not pod.ended]
         waited = any(kinds.get(pod.node) is Trouble.NOT_READY for pod in left)
         return [max(now, record.ending.at + waits.unconfirmed)] if waited else []
-    ranks = range(len(placement.nodes))
-    pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt and pod.rank in ranks}
+    pods = open_pods(job)
     moments = [
         trouble.since + waits.node_grace
         for trouble in concerning(job, _unfinished(placement, pods))

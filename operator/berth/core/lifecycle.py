@@ -5,11 +5,12 @@ to the record before it shows in pods (a placement before the first pod, the cau
 deletion), so a fresh operator that looks at the same objects takes the same step.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from berth.core import charges, devices, explain, faults
 from berth.core.faults import DEFAULT_WAITS, Waits
-from berth.core.model import Attempt, Cause, Ending, Hindrance, Job, Outcome, Phase, Pod, Record
+from berth.core.model import Attempt, Cause, Ending, Hindrance, Job, Outcome, Pod, Record
 from berth.core.plan import Decision, Event, Pending, Reason, Report, Verb
 
 BACKOFF_BASE = 10
@@ -105,11 +106,12 @@ def _undecided(job: Job, last: Attempt, until: int) -> Report:
 def _without_strays(job: Job, step: Decision) -> Decision:
     """The same step, and pods deleted that are of no rank of the current attempt.
 
-    A create that was under way when an operator died may land after its attempt was closed.
+    A create that was under way when an operator died may land after its attempt was closed, or after its rank was done
+    and its pod gone.
     """
     placement = job.record.placement
     assert placement is not None, "only a placed job gets here"
-    current, ranks = job.record.attempt, range(len(placement.nodes))
+    current, ranks = job.record.attempt, set(range(len(placement.nodes))).difference(placement.succeeded)
     strays = _to_delete(tuple(pod for pod in job.pods if pod.attempt != current or pod.rank not in ranks))
     if not strays:
         return step
@@ -119,20 +121,22 @@ def _without_strays(job: Job, step: Decision) -> Decision:
 
 def _held(job: Job, now: int, waits: Waits) -> Decision:
     """Next step of a job that holds devices."""
+    pods = faults.open_pods(job)
+    job = _with_successes(job, pods)
     record = job.record
     placement = record.placement
     assert placement is not None, "only a placed job gets here"
-    ranks = range(len(placement.nodes))
-    pods = {pod.rank: pod for pod in job.pods if pod.attempt == record.attempt and pod.rank in ranks}
-    missing = tuple(rank for rank in ranks if rank not in pods)
-    succeeded = not missing and all(pod.phase is Phase.SUCCEEDED for pod in pods.values())
+    ranks, over = range(len(placement.nodes)), frozenset(placement.succeeded)
+    missing = tuple(rank for rank in ranks if rank not in pods and rank not in over)
+    succeeded = len(over) == len(ranks)
     stopped = None if succeeded else faults.stopped(job, pods, now, waits)
     if stopped is not None:
-        return _stop(job, stopped, now, waits)
+        # The next attempt starts whole: what is done of this one has not to be known any more, and takes room.
+        return _stop(job, replace(stopped, placement=replace(placement, succeeded=())), now, waits)
     if missing:
         report = explain.placed(job.gang, record, 0)
         return _decide(job, Verb.CREATE, record, report, create=missing)
-    up = sum(1 for pod in pods.values() if pod.ready or pod.phase is Phase.SUCCEEDED)
+    up = len(over) + sum(1 for rank, pod in pods.items() if pod.ready and rank not in over)
     if not placement.pods_created:
         record = replace(record, placement=replace(placement, pods_created=True))
     differing = devices.differing(placement, pods)
@@ -149,6 +153,16 @@ def _held(job: Job, now: int, waits: Waits) -> Decision:
         return _finish(job, replace(record, outcome=outcome), outcome)
     held_up = faults.first_held_up(placement, pods)
     return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up, held_up), event=event)
+
+
+def _with_successes(job: Job, pods: Mapping[int, Pod]) -> Job:
+    """The job with every rank on record that has succeeded, so that its work is not lost with its pod."""
+    placement = job.record.placement
+    assert placement is not None, "only a placed job gets here"
+    over = tuple(sorted(faults.done(placement, pods)))
+    if over == placement.succeeded:
+        return job
+    return replace(job, record=replace(job.record, placement=replace(placement, succeeded=over)))
 
 
 def _stop(job: Job, record: Record, now: int, waits: Waits) -> Decision:

@@ -208,7 +208,8 @@ class Placement:
     true once every pod of the attempt was seen: from then on a missing pod is a lost one, before it is one still to be
     made. `devices`: by rank, the mask of the devices that the replica gets of its node; empty where the node's plugin
     chooses them. `differing`: replicas of which the plugin said that they got others. `defaults`: name of the pool's
-    defaults that it was planned with.
+    defaults that it was planned with. `succeeded`: ranks that were seen to succeed, ascending; they are done, whatever
+    becomes of their pods.
     """
 
     pool: str
@@ -223,6 +224,7 @@ class Placement:
     devices: tuple[int, ...] = ()
     differing: int = 0
     defaults: str = ""
+    succeeded: tuple[int, ...] = ()
 
 
 def widest_first(spans: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -336,7 +338,8 @@ class Pod:
 
     `message`: the last words of one that ended. `waiting`: what one that is not ready waits for, as far as it is told.
     `unschedulable_since`: since when kube-scheduler finds no room for it; None if it does not say so. `mounted`: mask
-    of its devices, if the node's plugin has told it.
+    of its devices, if the node's plugin has told it. `turned_away`: why its node would not have it, in the node's
+    words, if it failed without a container ever having run; else empty.
     """
 
     name: str
@@ -354,6 +357,7 @@ class Pod:
     waiting: str = ""
     unschedulable_since: int | None = None
     mounted: int | None = None
+    turned_away: str = ""
 
     @property
     def ended(self) -> bool:
