@@ -34,7 +34,7 @@ demo: ground ## 847 hosts, 319 gangs, a real control plane: watch them being pla
 test: check unit integration ## Everything
 
 unit: $(SETUP) ## Tests without a cluster
-	$(BIN)/python -m pytest -q -m 'not cluster'
+	$(BIN)/python -m pytest -q -n auto -m 'not cluster'
 
 integration: ground ## Tests on the real API server
 	$(BIN)/python -m pytest -q -m cluster

@@ -24,7 +24,7 @@ from tests.integration.scene import Scene
 pytestmark = pytest.mark.cluster
 pytest_plugins = ("tests.integration.operating",)
 
-REPLICAS = int(os.environ.get("CRASH_REPLICAS", "4"))
+REPLICAS = int(os.environ.get("CRASH_REPLICAS", "3"))
 _BY_THE_CLOCK = ("leases", "events", "acceleratorpools")
 
 

@@ -119,11 +119,11 @@ def test_a_pod_that_goes_before_its_creation_is_answered_is_not_believed_in(
     own_pods = calls(verb="watch", resource="pods", selector=LABEL_JOB_UID)
     with proxy.hold(CREATE, moment=Moment.AFTER) as late:
         scene.submit("train", replicas=2)
-        late.wait(least=2, timeout_s=10)
+        late.wait(timeout_s=10)
         before = proxy.told(own_pods, "DELETED")
         for name in scene.pods("train"):
             api.delete(f"{scene.core}/pods/{name}", {"gracePeriodSeconds": 0})
-        until(lambda: proxy.told(own_pods, "DELETED") == before + 2, "the end of the pods to be told", timeout_s=10)
+        until(lambda: proxy.told(own_pods, "DELETED") == before + 1, "the end of the pod to be told", timeout_s=10)
 
     status = scene.wait("train", "Running")
 

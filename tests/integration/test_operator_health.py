@@ -201,7 +201,7 @@ def test_without_its_kinds_it_says_what_to_install(
     ("settings", "told"),
     [
         ({"mode": "Passive"}, "mode: 'Passive': Input should be 'Active' or 'Observe'"),
-        ({"auditSecond": 5}, "auditSecond: there is no such setting; there are auditSeconds, "),
+        ({"auditSecond": 5}, "auditSecond: there is no such setting; there are assumedSeconds, "),
         ({"connections": 0}, "connections: 0: Input should be greater than or equal to 1"),
     ],
     ids=["a mode that is none", "a name that is none", "a value out of bounds"],
