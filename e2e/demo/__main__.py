@@ -44,6 +44,7 @@ _FAILURES = (ApiError, BuildError, ChildError, ModelError, StalledError, Timeout
 @click.option("--keep", is_flag=True, help="Keep the cluster up at the end, until Ctrl-C.")
 def main(gangs: int, speed: float, seed: int, plain: bool, keep: bool) -> None:
     """Berth on the network of one real cluster (847 hosts), with the training jobs of another, live."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _as_interrupt)
     console = Console(highlight=False)

@@ -25,10 +25,32 @@ NAMESPACE = "kalos"
 # What nobody looks at is left out: 12,500 pods in two minutes leave no room for it on two cores.
 _LEASE_S = 3600
 _GRACE_S = 2.0
+_IDLE = (
+    "endpoints",
+    "endpointslice",
+    "endpointslice-mirroring",
+    "replicationcontroller",
+    "replicaset",
+    "deployment",
+    "daemonset",
+    "statefulset",
+    "job",
+    "cronjob",
+    "horizontal-pod-autoscaler",
+    "ephemeral-volume",
+    "persistentvolume-attach-detach",
+    "persistentvolume-binder",
+    "persistentvolume-expander",
+    "persistentvolumeclaim-protection",
+    "persistentvolume-protection",
+    "resourceclaim",
+    "resourcequota",
+)
 _ARGUMENTS = {
-    # Endpoints of the gangs' Services: 1.6 writes for each pod, for addresses that simulated pods do not have.
+    # Endpoints of the gangs' Services: 1.6 writes for each pod, for addresses that simulated pods do not have. And
+    # controllers that look at every pod for the sake of kinds that are not there.
     "kube-controller-manager": [
-        "--controllers=-endpoints-controller,-endpointslice-controller",
+        "--controllers=" + ",".join(f"-{name}-controller" for name in _IDLE),
         f"--node-monitor-grace-period={_LEASE_S + 600}s",
     ],
     # 847 nodes would renew 17 leases a second.

@@ -6,6 +6,9 @@ its users: in-flight requests of the API server, request rates of the controller
 Simulated nodes renew their leases every quarter of the lease's duration.  At the usual 40 s, 1,024 nodes cost 60 %
 of a core for that alone; so leases last 200 s here, and the controller manager waits longer than that before it
 calls a node lost.  Tests that need a lost node make one (``nodes.fail``) and need not wait.
+
+All of them are Go programs with small heaps that change fast: as they come, a fifth of their time goes into collecting
+garbage.  Memory is cheaper here, so the collector waits longer, up to a limit from which on it works as usual.
 """
 
 from collections.abc import Mapping
@@ -21,6 +24,8 @@ PORT_NAMES = ("kube-apiserver", "etcd", "etcd-peer", "kube-controller-manager", 
 # Nodes with this label are run by KWOK; a node that loses it is left alone, as if its kubelet had died.
 KUBELET_LABEL = "sim.berth.dev/kubelet"
 KUBELET_VALUE = "kwok"
+
+ENVIRONMENT: Mapping[str, str] = {"GOGC": "400", "GOMEMLIMIT": "1536MiB"}
 
 NODE_LEASE_S = 200
 NODE_GRACE_S = 250

@@ -24,7 +24,7 @@ from typing import Self
 from e2e.ground import pki, ports, stages, workspace
 from e2e.ground.api import Api, ApiError
 from e2e.ground.binaries import Binaries
-from e2e.ground.components import COMPONENTS, PORT_NAMES, SERVER_HOSTS, Layout, arguments
+from e2e.ground.components import COMPONENTS, ENVIRONMENT, PORT_NAMES, SERVER_HOSTS, Layout, arguments
 from e2e.ground.processes import Child
 from e2e.ground.waiting import until
 
@@ -150,7 +150,12 @@ class ControlPlane:
             for name in self._names:
                 argv = [str(programs[name]), *arguments(name, self.layout), *self._extra.get(name, ())]
                 self._children[name] = Child(
-                    name, argv, log=self.layout.log(name), pid_file=self.directory / f"{name}.pid", cwd=self.directory
+                    name,
+                    argv,
+                    log=self.layout.log(name),
+                    pid_file=self.directory / f"{name}.pid",
+                    cwd=self.directory,
+                    env={**ENVIRONMENT, **os.environ},
                 )
             self._start_children()
         except BaseException:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from berth.act.statuses import BRIEF_SECONDS, FORECAST_SECONDS, Told, begins_to_wait
+from berth.act.statuses import BRIEF_SECONDS, FORECAST_SECONDS, SHARED_PER_SECOND, Told, begins_to_wait
 from berth.api.job_status import JobStatus
 from berth.cluster import records
 from berth.cluster.jobs import JobEntry
@@ -121,6 +121,22 @@ def test_a_position_or_an_estimate_alone_is_told_once_in_a_minute() -> None:
     assert teller.asks(forecast(2, 7_200, text="needs 5 nodes"), 13)
     assert not teller.asks(forecast(1, 7_200, text="needs 5 nodes"), 72.9)
     assert teller.asks(forecast(1, 7_200, text="needs 5 nodes"), 73)
+
+
+def test_the_more_jobs_wait_the_longer_each_keeps_its_numbers() -> None:
+    """A thousand that wait do not write a hundred times a second; one that runs is told as often as ever."""
+    teller = Teller(every=10.0)
+    teller.told.waiting = 1_000
+    teller.asks(waits("1 is free"), 0)
+    assert not teller.asks(waits("2 are free"), 499)
+    assert teller.told.next_due == 1_000 / SHARED_PER_SECOND
+    teller.told.waiting = 60
+    assert teller.asks(waits("3 are free"), 31)
+    teller.told.waiting = 1_000
+    assert teller.asks(waits("needs 4 nodes", Reason.UNKNOWN_POOL), 31.1)
+    record = placed("n1", "n2", created=True)
+    teller.asks(explain.placed(Gang(2, 8), record, 0), 40, record)
+    assert teller.asks(explain.placed(Gang(2, 8), record, 1), 51, record)
 
 
 def test_what_is_short_may_change_back_and_forth_without_a_write_each_time() -> None:

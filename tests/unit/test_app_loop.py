@@ -96,6 +96,22 @@ async def test_a_batch_tells_what_came_when_and_why_it_closed() -> None:
     assert bell.close(Closed.DUE) == Batch(0, None, Closed.DUE)
 
 
+async def test_after_a_long_cycle_changes_wait_for_the_rest_that_was_asked_for() -> None:
+    """What was decided needs the loop as well; but nobody waits longer than a batch may stay open."""
+    bell = a_bell()
+    bell.ring()
+    await bell.batch(30, rest=0.6)
+    assert now() == pytest.approx(0.6)
+    bell.ring()
+    await bell.batch(30, rest=5)
+    assert now() == pytest.approx(1.6)
+    later(0.58, bell.ring)
+    await bell.batch(30, rest=0.6)
+    assert now() == pytest.approx(2.23)  # the last ring was not followed by quiet before
+    await bell.batch(0.2, rest=0.6)
+    assert now() == pytest.approx(2.43)  # what is due by time alone is due
+
+
 async def test_without_quiet_to_wait_for_a_batch_closes_at_once() -> None:
     """`quietSeconds: 0`."""
     bell = Bell(quiet=0, most=1.0, monotonic=now)

@@ -86,6 +86,7 @@ class Actuator:
 
     def carry_out(self, plan: Plan) -> None:
         """Begin to carry out every decision of a plan; returns at once."""
+        self._told.waiting = sum(decision.report.pending is not None for decision in plan.decisions)
         for decision in plan.decisions:
             entry = self._mirror.jobs.get(decision.key)
             if entry is None or entry.uid != decision.uid or entry.busy or self._pausing(entry):
@@ -171,6 +172,9 @@ class Actuator:
                 await self._remove(entry)
                 self._on_record(seen, decision)
             else:
+                if decision.verb is Verb.FINISH:
+                    # Once it is written that a job has ended, nobody looks after it any more.
+                    await self._let_go(entry, seen, decision)
                 await self._write(entry, seen, decision, priority)
                 if self._mirror.jobs.get(entry.key) is entry:  # else it went while its status was on the way
                     await self._touch_pods(entry, seen, decision)
@@ -237,6 +241,10 @@ class Actuator:
             await self._each(doomed, lambda pod: self._delete_pod(entry, *pod))
         if decision.create:
             await self._create(entry, seen, decision.record, decision.create)
+        if decision.verb is not Verb.FINISH:
+            await self._let_go(entry, seen, decision)
+
+    async def _let_go(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
         if decision.closed is not None:
             await self._belongings.delete(entry, seen, decision.closed)
 

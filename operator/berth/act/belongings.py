@@ -4,6 +4,9 @@ Both belong to rank 0's pod and not to the job: so the garbage collector takes t
 operator died between the end of the attempt and the deletion. They are made right after that pod and before the others:
 as long as a rank is missing they are made sure of again. An object of the same name that is not the job's refuses the
 attempt: a gang that does not find rank 0, or could be picked off pod by pod, does not start. It is never deleted.
+
+The pods of a job that has succeeded stay, with their logs; nobody has to find or to protect them any more, and
+Kubernetes would go on counting them for the budget.
 """
 
 from collections.abc import Awaitable, Callable

@@ -3,8 +3,10 @@
 A status that says the same is not written. News (another record, state, or reason of a condition) is written at once;
 where only numbers in sentences changed, or what of the pool is short, at most once in `every` seconds for each job,
 because a pending job's counts change with every pod in the cluster, and ten thousand of them would keep the API server
-busy with telling. Its position and the estimate of its start change with every job that comes or goes: by themselves
-they are told once in a minute. A job that begins to wait, or to wait for something else, is news for an event, too.
+busy with telling. For the same reason the jobs that wait share a number of such writes: the more of them, the longer
+each keeps its numbers. Its position and the estimate of its start change with every job that comes or goes: by
+themselves they are told once in a minute. A job that begins to wait, or to wait for something else, is news for an
+event, too.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +19,9 @@ from berth.core.plan import Decision, Event, Pending, Reason, Report
 
 BRIEF_SECONDS = 1.0
 """A state that is usually over within milliseconds is told only once it has lasted this long."""
+
+SHARED_PER_SECOND = 2.0
+"""Writes a second that all jobs that wait have together for numbers in sentences that changed."""
 
 FORECAST_SECONDS = 60.0
 """A position or an estimate that changed by itself is told at most this often."""
@@ -37,10 +42,14 @@ class _Told:
 
 
 class Told:
-    """What was told about each job, and what is owed. Times are of one monotonic clock, in seconds."""
+    """What was told about each job, and what is owed. Times are of one monotonic clock, in seconds.
+
+    `waiting`: how many jobs wait.
+    """
 
     def __init__(self, every: float) -> None:
         self._every = every
+        self.waiting = 0
         self._told: dict[str, _Told] = {}
         self._owed: dict[JobKey, float] = {}
         self._since: dict[str, float] = {}
@@ -58,7 +67,10 @@ class Told:
             self._owed.pop(entry.key, None)
             return False
         forecast_alone = _without_forecast(last.report) == _without_forecast(decision.report)
-        due = last.at + (max(self._every, FORECAST_SECONDS) if forecast_alone else self._every)
+        every = self._every
+        if every and decision.report.pending is not None:
+            every = max(every, self.waiting / SHARED_PER_SECOND)
+        due = last.at + (max(every, FORECAST_SECONDS) if forecast_alone else every)
         if now >= due:
             return True
         self._owed[entry.key] = due

@@ -1,6 +1,8 @@
 """The loop: changes ring a bell, a quiet moment closes the batch, one cycle decides, the actuators begin.
 
-A cycle runs in the event loop itself, between two awaits, so the mirror cannot change under it.
+A cycle runs in the event loop itself, between two awaits, so the mirror cannot change under it. Nothing else runs
+meanwhile, no pod is created; so after a cycle that took long the next one waits, even if changes have come, until what
+was decided has had its share of the time.
 """
 
 import asyncio
@@ -21,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 30.0
 """A cycle runs at least this often, so that /healthz can tell a quiet operator from a stuck one."""
+_REST = 3
+"""Cycles rest so many times as long as the last one took (at most as long as a batch may stay open)."""
 _TICK = 0.001
 """Less than this many seconds are not slept: timers are hardly finer, and sums of times are not exact."""
 
@@ -65,7 +69,10 @@ class Cycle:
 
 
 class Bell:
-    """Rung by every change. A batch closes after `quiet` seconds without a ring, and after `most` at the latest."""
+    """Rung by every change. A batch closes after `quiet` seconds without a ring, and after `most` at the latest.
+
+    Where it is asked to rest, a batch with a change closes no earlier than that, but not later than `most`.
+    """
 
     def __init__(self, *, quiet: float, most: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._quiet = quiet
@@ -83,8 +90,9 @@ class Bell:
         self._changes += 1
         self._rung.set()
 
-    async def batch(self, at_most: float) -> Batch:
+    async def batch(self, at_most: float, *, rest: float = 0.0) -> Batch:
         """Wait for a change and for the batch to close, or until `at_most` seconds have passed without any."""
+        rested = self._monotonic() + min(rest, self._most)
         try:
             await asyncio.wait_for(self._rung.wait(), at_most)
         except TimeoutError:
@@ -92,7 +100,7 @@ class Bell:
         end = self._monotonic() + self._most
         while True:
             now = self._monotonic()
-            left = min(end, self._last + self._quiet) - now
+            left = min(end, max(self._last + self._quiet, rested)) - now
             if left < _TICK:
                 break
             await asyncio.sleep(left)
@@ -142,8 +150,9 @@ class Loop:
         """Run cycles until cancelled. The first looks at every job."""
         batch = self._bell.close(Closed.DUE)
         while True:
+            began = self._monotonic()
             wait = self._one(batch)
-            batch = await self._bell.batch(wait)
+            batch = await self._bell.batch(wait, rest=_REST * (self._monotonic() - began))
 
     def _one(self, batch: Batch) -> float:
         """Run one cycle; seconds until the next is due though nothing changes."""

@@ -150,7 +150,7 @@ def _held(job: Job, now: int, waits: Waits) -> Decision:
         event = Event("Started", f"{explain.count(up, 'replica')} ready, attempt {record.attempt}")
     if succeeded:
         outcome = Outcome(True, now, f"{explain.count(len(ranks), 'replica')} succeeded in attempt {record.attempt}")
-        return _finish(job, replace(record, outcome=outcome), outcome)
+        return replace(_finish(job, replace(record, outcome=outcome), outcome), closed=record.attempt)
     held_up = faults.first_held_up(placement, pods)
     return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up, held_up), event=event)
 
