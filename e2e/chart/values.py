@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel
 
 from berth.app.settings import Settings
-from e2e.chart.policies import Policy
+from e2e.chart.policies import OTHERS, Policy
 
 Strings = dict[str, str]
 Quantity = str | int | float
@@ -224,11 +224,16 @@ class Pod(Values):
     """On a stop, decisions under way are finished (10 s), events posted (5 s) and the Lease given back."""
 
 
-class PolicySwitch(Values):
-    """One admission policy."""
+class Switch(Values):
+    """One file of the policies."""
 
     enabled: bool = True
-    """Install the policy."""
+    """Install it."""
+
+
+class PolicySwitch(Switch):
+    """One admission policy."""
+
     validation_actions: Annotated[list[Action], Field(min_length=1, max_length=2)]
     """What happens to what it refuses: Deny, Warn, Audit; Deny and Warn exclude each other."""
 
@@ -243,14 +248,26 @@ def _operator_settings() -> type[BaseModel]:
     return create_model("OperatorSettings", __base__=Values, **fields)
 
 
+def _parameters(policies: tuple[Policy, ...]) -> type[BaseModel]:
+    """Entries of the ConfigMaps that policies go by; unknown ones are refused unless a ConfigMap takes any."""
+    groups: dict[str, Any] = {}
+    for found in (parameters for policy in policies for parameters in policy.parameters):
+        keys = sorted(found.entries)
+        extra: dict[str, Any] = {} if OTHERS in found.entries else {"propertyNames": {"enum": keys}}
+        says = f"Entries of the ConfigMap `{found.name}`: {', '.join(f'`{key}`' for key in keys)}."
+        field: Any = Field({}, alias=found.name, description=says, json_schema_extra=extra)
+        groups[found.name.replace("-", "_")] = (Strings, field)
+    return create_model("PolicyParameters", __base__=Values, __doc__="What the policies go by.", **groups)
+
+
 def model(policies: tuple[Policy, ...]) -> type[BaseModel]:
     """All values; there is one switch for each policy."""
     switches: dict[str, Any] = {}
     for policy in policies:
-        actions = policy.actions
-        switch = PolicySwitch.model_validate({"validationActions": actions})
-        switches[policy.key] = (PolicySwitch, Field(default=switch, alias=policy.key, description=policy.says))
+        switch = PolicySwitch(validation_actions=list(map(Action, policy.actions))) if policy.actions else Switch()
+        switches[policy.key] = (type(switch), Field(default=switch, alias=policy.key, description=policy.says))
     group = create_model("Policies", __base__=Values, __doc__="The admission policies.", **switches)
+    parameters = _parameters(policies)
     settings = _operator_settings()
     fields: dict[str, Any] = {
         "name_override": (Name, Field("", description="Name of the release's objects; empty: from the release.")),
@@ -269,6 +286,11 @@ def model(policies: tuple[Policy, ...]) -> type[BaseModel]:
         "rbac": (Rbac, Field(Rbac(), description="Rights of the operator and of users.")),
         "crds": (Crds, Field(Crds(), description="Berth's kinds.")),
         "policies": (group, Field(group(), description="The admission policies, by name.")),
+        "policy_parameters": (
+            parameters,
+            Field(parameters(), description="What the policies go by: entries of their ConfigMaps in kube-system, in "
+                  "place of the default ones. Lists have one entry a line."),
+        ),
         "metrics": (Metrics, Field(Metrics(), description="How the operator is scraped.")),
         "network_policy": (NetworkPolicy, Field(NetworkPolicy(), description="Who may reach the operator.")),
         "pod_disruption_budget": (Budget, Field(Budget(), description="What drains leave of it.")),
