@@ -1,9 +1,10 @@
 """The settings file, read again when it changes: what may change at run time is in force a moment later.
 
-The file is compared by content, every few seconds: a ConfigMap's mount is swapped as a whole by the kubelet, so neither
-its time nor a watch of its directory tells more, and what is read is never half a file. A file with a mistake changes
-nothing: the settings before it stay in force, and log and metrics say so until it is mended. A setting that cannot
-change while the operator runs (`settings.FIXED`) keeps its value until the next start, and that is told as well.
+The file is compared by content, every few seconds, and taken when it has been the same twice: a ConfigMap's mount is
+swapped as a whole by the kubelet, but an editor may be in the middle of it, and half a file may well be legal. A file
+with a mistake changes nothing: the settings before it stay in force, and log and metrics say so until it is mended. A
+setting that cannot change while the operator runs (`settings.FIXED`) keeps its value until the next start, and that is
+told as well.
 """
 
 import asyncio
@@ -29,17 +30,19 @@ class SettingsFile:
         self._path = path
         self._overrides = overrides
         self._read: bytes | None = None
+        self._seen: bytes | None = None
 
     def __str__(self) -> str:
         return str(self._path or "settings")
 
     def changed(self) -> bool:
-        """Whether it holds something else than when it was last loaded."""
-        return self._content() != self._read
+        """Whether it holds something else than when it was last loaded, and held that when this was last asked."""
+        before, self._seen = self._seen, self._content()
+        return self._seen == before != self._read
 
     def load(self) -> Settings:
         """Read it. Raises SettingsError."""
-        self._read = self._content()
+        self._read = self._seen = self._content()
         return load(self._path, **self._overrides)
 
     def _content(self) -> bytes | None:
@@ -85,7 +88,7 @@ class Reloader:
             found = self._file.load()
         except SettingsError as error:
             self.problem = str(error)
-            logger.error("settings not changed: the file has a mistake", extra={"error": self.problem})
+            logger.warning("settings not changed: the file has a mistake", extra={"error": self.problem})
             return
         self.problem = None
         kept = {name: getattr(self.current, name) for name in FIXED}
