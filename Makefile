@@ -8,7 +8,7 @@ SETUP := $(VENV)/.ready
 ONLY ?=
 export PYTHONPATH := operator:.
 
-.PHONY: help setup ground tools demo test unit integration crash check generate format bench doctor clean
+.PHONY: help setup ground tools demo test unit integration crash check generate golden format bench doctor clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -61,6 +61,9 @@ generate: $(SETUP) ## Write the CRDs, the reference and what of the chart is der
 	$(BIN)/python -m berth.app.metrics.reference $(CHECK) docs/reference
 	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
 	$(BIN)/python -m e2e.chart.generate $(CHECK) .
+
+golden: tools ## Render the chart's golden manifests anew: read the difference before you commit it
+	$(BIN)/python -m tests.chart.golden tests/golden
 
 format: $(SETUP) ## Format the code
 	$(BIN)/ruff format operator e2e tests

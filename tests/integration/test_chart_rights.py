@@ -98,7 +98,7 @@ def a_life(scene: Scene, proxy: FaultProxy) -> None:
 
     # A Service and a budget that are there with another owner get the right one.
     scene.submit("met", replicas=2, suspend=True)
-    scene.wait_pending("met", "Suspended")
+    scene.wait("met", "Suspended")
     meet(scene, "met")
     scene.edit("met", suspend=False)
     scene.wait("met", "Running")
@@ -106,14 +106,15 @@ def a_life(scene: Scene, proxy: FaultProxy) -> None:
     # A job that begins to wait for the same, twice: an event that is repeated.
     scene.submit("waits", replicas=4)
     scene.wait_pending("waits", "InsufficientDevices")
-    for suspended in (True, False):
-        scene.edit("waits", suspend=suspended)
-        scene.wait_pending("waits", "Suspended" if suspended else "InsufficientDevices")
+    scene.edit("waits", suspend=True)
+    scene.wait("waits", "Suspended")
+    scene.edit("waits", suspend=False)
+    scene.wait_pending("waits", "InsufficientDevices")
 
     # Suspended, and finished, and removed when its time is over.
     for name in ("train", "met"):
         scene.edit(name, suspend=True)
-        scene.wait_pending(name, "Suspended")
+        scene.wait(name, "Suspended")
     scene.delete("waits")
     scene.submit("short", replicas=2, sim={"run": 1}, ttlSecondsAfterFinished=1)
     scene.wait_for("short", lambda s: s.get("state") == "Succeeded", "to succeed")

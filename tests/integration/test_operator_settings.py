@@ -42,7 +42,7 @@ def test_an_observer_begins_to_act_without_a_restart(scene: Scene, changing: Ope
     scene.wait_pending("later", "InsufficientDevices")
     assert len(scene.pods("train")) == 2
     changing.configure(QUICK)
-    scene.wait_pending("train", "Suspended")
+    scene.wait("train", "Suspended")
     assert changing.pid == pid
 
 
