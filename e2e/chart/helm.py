@@ -10,7 +10,6 @@ import yaml
 
 from e2e.chart.generate import CHART, ROOT
 from e2e.ground.binaries import Binaries, Origin
-from e2e.ground.versions import CHART_TOOLS
 
 _TIMEOUT_S = 120.0
 Manifest = dict[str, Any]
@@ -24,11 +23,7 @@ class Helm:
     """Runs Helm on Berth's chart. `kubeconfig`: the cluster, for commands that need one."""
 
     def __init__(self, directory: Path, *, kubeconfig: Path | None = None, binaries: Binaries | None = None) -> None:
-        found = {name: (binaries or Binaries()).find(name) for name in CHART_TOOLS}
-        absent = [name for name, tool in found.items() if tool.origin is Origin.ABSENT]
-        if absent:
-            raise RuntimeError(f"{', '.join(absent)} not built; run `make tools` first")
-        self.tools = {name: tool.path for name, tool in found.items()}
+        self._program = tool("helm", binaries)
         self._directory = directory
         homes = {f"HELM_{kind}_HOME": str(directory / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
         self._env = {**os.environ, **homes}
@@ -55,7 +50,7 @@ class Helm:
             path.write_text(yaml.safe_dump(dict(values)))
             options = ["--values", str(path)]
         done = subprocess.run(
-            [str(self.tools["helm"]), *arguments, *options],
+            [str(self._program), *arguments, *options],
             capture_output=True,
             text=True,
             env=self._env,
@@ -65,6 +60,14 @@ class Helm:
         if done.returncode != 0:
             raise HelmError(f"helm {' '.join(arguments)}: exit code {done.returncode}\n{done.stderr.strip()}")
         return done.stdout
+
+
+def tool(name: str, binaries: Binaries | None = None) -> Path:
+    """A program that the chart is checked with; it is not built here, as that takes minutes."""
+    found = (binaries or Binaries()).find(name)
+    if found.origin is Origin.ABSENT:
+        raise RuntimeError(f"{name} is not built; run `make tools` first")
+    return found.path
 
 
 def one(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:

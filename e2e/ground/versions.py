@@ -101,7 +101,7 @@ HELM = Module(
     packages={"helm": "helm.sh/helm/v4/cmd/helm"},
     minimum=(4, 3),
     exclusive_maximum=(5, 0),
-    cold_build_s=180,
+    cold_build_s=400,
     variables={"helm.sh/helm/v4/internal/version.version": "v4.3.1"},
 )
 
@@ -126,7 +126,5 @@ KUBE_SCORE = Module(
 )
 
 MODULES: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK, HELM, KUBECONFORM, KUBE_SCORE)
-
-CHART_TOOLS = ("helm", "kubeconform", "kube-score")
 
 MODULE_OF: Mapping[str, Module] = MappingProxyType({name: module for module in MODULES for name in module.packages})

@@ -10,7 +10,7 @@ import pytest
 
 from berth.app.metrics.reference import definitions
 from e2e.chart import schemas
-from e2e.chart.helm import Helm, Manifest, one
+from e2e.chart.helm import Helm, Manifest, one, tool
 from e2e.ground.binaries import Binaries
 from tests.chart.golden import PROMETHEUS, SETS
 
@@ -29,12 +29,12 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> str:
     return schemas.write(Binaries().openapi(), tmp_path_factory.mktemp("schemas"))
 
 
-def conform(helm: Helm, location: str, text: str) -> dict[str, Any]:
+def conform(location: str, text: str) -> dict[str, Any]:
     """What kubeconform says of manifests."""
     options = ["-strict", "-output", "json", "-verbose", "-schema-location", location]
     skipped = ["-skip", "ServiceMonitor,PrometheusRule"]
     done = subprocess.run(
-        [str(helm.tools["kubeconform"]), *options, *skipped],
+        [str(tool("kubeconform")), *options, *skipped],
         input=text,
         capture_output=True,
         text=True,
@@ -48,7 +48,7 @@ def conform(helm: Helm, location: str, text: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SETS)
 def test_every_manifest_is_as_kubernetes_wants_it(helm: Helm, location: str, name: str) -> None:
     """Field by field; only the kinds of the Prometheus Operator are not known here."""
-    told = conform(helm, location, helm.render(SETS[name]))["resources"]
+    told = conform(location, helm.render(SETS[name]))["resources"]
     wrong = [entry for entry in told if entry["status"] not in ("statusValid", "statusSkipped")]
     assert wrong == []
     skipped = {entry["kind"] for entry in told if entry["status"] == "statusSkipped"}
@@ -59,7 +59,7 @@ def test_every_manifest_is_as_kubernetes_wants_it(helm: Helm, location: str, nam
 def test_a_misspelt_field_would_be_found(helm: Helm, location: str) -> None:
     """The schemas are closed, nested ones included."""
     text = helm.render().replace("readOnlyRootFilesystem", "readOnlyRootFileSystem")
-    told = conform(helm, location, text)["resources"]
+    told = conform(location, text)["resources"]
     (wrong,) = [entry for entry in told if entry["status"] not in ("statusValid", "statusSkipped")]
     assert wrong["kind"] == "Deployment"
     assert "readOnlyRootFileSystem" in wrong["msg"]
@@ -74,7 +74,7 @@ def test_nothing_critical_is_found(helm: Helm, name: str) -> None:
     for test in sorted(ignored):
         options += ["--ignore-test", test]
     done = subprocess.run(
-        [str(helm.tools["kube-score"]), "score", *options, "-"],
+        [str(tool("kube-score")), "score", *options, "-"],
         input=helm.render(SETS[name]),
         capture_output=True,
         text=True,
