@@ -71,7 +71,7 @@ def _commented(name: str, field: FieldInfo, depth: int) -> Iterator[str]:
     if group is None:
         yield f"{indent}{name}: {_default(field)}"
         return
-    yield f"{indent}{name}:"
+    yield f"{indent}{name}:" if group.model_fields else f"{indent}{name}: {{}}"
     for inner, value in _fields(group):
         yield from _commented(inner, _own_default(inner, value, field.default), depth + 1)
 

@@ -58,7 +58,9 @@ class Helm:
             timeout=_TIMEOUT_S,
         )
         if done.returncode != 0:
-            raise HelmError(f"helm {' '.join(arguments)}: exit code {done.returncode}\n{done.stderr.strip()}")
+            raise HelmError(
+                f"helm {' '.join(arguments)}: exit code {done.returncode}\n{(done.stdout + done.stderr).strip()}"
+            )
         return done.stdout
 
 

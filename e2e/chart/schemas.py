@@ -21,7 +21,8 @@ def write(openapi: Path, directory: Path) -> str:
         if "properties" in definition:
             definition["additionalProperties"] = False
         for kind in definition.get(_KINDS, ()):
-            path = f"{kind['kind'].lower()}-{kind['group']}-{kind['version']}.json"
+            group = kind["group"] or kind["version"]  # as kubeconform reads `apiVersion: v1`
+            path = f"{kind['kind'].lower()}-{group}-{kind['version']}.json"
             (directory / path).write_text(json.dumps({"$ref": f"{_DEFINITIONS}#/definitions/{name}"}))
     # Where a number or a string may stand, the document says string, with a format of its own.
     for name in ("io.k8s.apimachinery.pkg.util.intstr.IntOrString", "io.k8s.apimachinery.pkg.api.resource.Quantity"):
