@@ -3,6 +3,10 @@
 What a release may change is replaced by name: the namespace and the ServiceAccount of the operator, the place of its
 epoch, what happens to what is refused, and the entries of the ConfigMaps that policies go by. Everything else is taken
 as it stands, braces of CEL included.
+
+The fence stays when the release goes. It refuses nothing by itself but pods of former leaders; and an API server that
+sees the last binding with ConfigMaps as parameters go never reads a ConfigMap for policies again until it is restarted
+(kubernetes/kubernetes#130887): the next release would be refused all of its pods.
 """
 
 import json
@@ -23,6 +27,8 @@ _OWN_EPOCH = "    namespace: {{ .Values.settings.leaseNamespace }}\n    name: {{
 _BRACES = re.compile(r"\{\{|\}\}")
 _ACTIONS = re.compile(r"^(?P<indent> *)validationActions: *\[[^\]]*\] *$", re.MULTILINE)
 _DATA = re.compile(r"^data:\n(?:(?: +.*)?\n)*(?:\Z|(?=---))", re.MULTILINE)
+KEPT = ("berth-fence",)
+"""Objects that stay when the release goes."""
 _ENTRIES = """\
 data:
 {{- $given := index .Values.policyParameters "NAME" }}
@@ -71,6 +77,9 @@ class Policy:
         text = _ACTIONS.sub(lambda found: f"{found['indent']}validationActions: {own}", text)
         text = text.replace(ACCOUNT, _OWN_ACCOUNT).replace(_EPOCH, _OWN_EPOCH)
         text = text.replace("namespace: berth-system", "namespace: {{ .Release.Namespace }}")
+        for name in KEPT:
+            head = f"metadata:\n  name: {name}\n"
+            text = text.replace(head, f"{head}  annotations: {{helm.sh/resource-policy: keep}}\n")
         head = (NOTICE % self.file) + f"{{{{- if .Values.policies.{self.key}.enabled }}}}\n"
         return head + text.rstrip("\n") + "\n{{- end }}\n"
 

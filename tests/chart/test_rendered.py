@@ -13,6 +13,7 @@ from berth.api import crd
 from berth.app.settings import FIXED, Settings, load
 from e2e.chart.generate import CHART, ROOT, files
 from e2e.chart.helm import Helm, HelmError, Manifest, one
+from e2e.chart.policies import KEPT
 from tests.chart.golden import SETS, rendered
 
 pytestmark = pytest.mark.chart
@@ -62,11 +63,13 @@ def test_crds_of_the_chart_are_those_for_users_without_helm_and_stay_on_uninstal
 
 
 def test_policies_of_the_chart_are_those_for_users_without_helm(helm: Helm) -> None:
-    """With the usual names, nothing differs; not a brace of an expression is lost."""
+    """With the usual names, nothing differs but what keeps the fence; not a brace of an expression is lost."""
     expected = [m for path in sorted((ROOT / "policies").glob("*.yaml")) for m in yaml.safe_load_all(path.read_text())]
     kinds = {m["kind"] for m in expected}
     names = {(m["kind"], m["metadata"]["name"]) for m in expected}
     found = [m for m in helm.manifests() if (m["kind"], m["metadata"]["name"]) in names and m["kind"] in kinds]
+    kept = [m["metadata"].pop("annotations") for m in found if m["metadata"]["name"] in KEPT]
+    assert kept == [{"helm.sh/resource-policy": "keep"}] * 2
     assert sorted(found, key=_order) == sorted(expected, key=_order)
 
 

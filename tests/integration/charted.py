@@ -24,10 +24,17 @@ ACCOUNT = f"system:serviceaccount:{NAMESPACE}:berth"
 IN_TIME = {**QUICK, "nodeGraceSeconds": 2, "unconfirmedPodSeconds": 4, "leaseSeconds": 3}
 
 
-def install(helm: Helm, plane: ControlPlane, values: Mapping[str, Any] | None = None, *, upgrade: bool = False) -> None:
+def install(
+    helm: Helm,
+    plane: ControlPlane,
+    values: Mapping[str, Any] | None = None,
+    *,
+    upgrade: bool = False,
+    chart: Path = ROOT / CHART,
+) -> None:
     """Install or upgrade the release `berth`, and wait until its kinds are served."""
     verb = ["upgrade"] if upgrade else ["install", "--create-namespace"]
-    helm.run(*verb, "berth", str(ROOT / CHART), "--namespace", NAMESPACE, values=values or {})
+    helm.run(*verb, "berth", str(chart), "--namespace", NAMESPACE, values=values or {})
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
 
 
