@@ -1,7 +1,6 @@
 """Carrying out: in which order things are written, and for how long they count."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -19,13 +18,6 @@ from tests.unit.small_cluster import refusal
 from tests.unit.wire_objects import GPU, a_template, own_pod, placed, pod_object, pool_facts, status_of
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def ground() -> AsyncIterator[Ground]:
-    made = Ground()
-    yield made
-    await made.actuator.finish(0)
 
 
 async def test_a_placement_is_on_record_before_its_first_pod(ground: Ground) -> None:
