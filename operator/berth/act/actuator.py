@@ -174,7 +174,7 @@ class Actuator:
             else:
                 if decision.verb is Verb.FINISH:
                     # Once it is written that a job has ended, nobody looks after it any more.
-                    await self._let_go(entry, seen, decision)
+                    await self._let_go_of_finished(entry, seen, decision)
                 await self._write(entry, seen, decision, priority)
                 if self._mirror.jobs.get(entry.key) is entry:  # else it went while its status was on the way
                     await self._touch_pods(entry, seen, decision)
@@ -243,6 +243,19 @@ class Actuator:
             await self._create(entry, seen, decision.record, decision.create)
         if decision.verb is not Verb.FINISH:
             await self._let_go(entry, seen, decision)
+
+    async def _let_go_of_finished(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
+        """What may not be removed is told, and holds neither the job's end nor its devices up."""
+        try:
+            await self._let_go(entry, seen, decision)
+        except Transient:
+            raise
+        except ApiError as error:
+            logger.warning("left behind", extra={"job": str(entry.key), "error": str(error)})
+            note = f"left behind: {error}"
+            self._recorder.post(
+                regarding(entry.manifest), reason="LeftBehind", note=note, action=decision.verb, warning=True
+            )
 
     async def _let_go(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
         if decision.closed is not None:
