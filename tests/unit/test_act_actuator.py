@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from berth.act.actuator import LEAVING_PAUSE, Actuator
+from berth.act.actuator import Actuator
+from berth.act.attempts import LEAVING_PAUSE
 from berth.act.pods import Replicas
 from berth.api.pod_defaults import PodDefaults
 from berth.cluster import project, records
