@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import promql_parser
 import pytest
 
 from berth.app.metrics.reference import definitions
@@ -137,12 +138,13 @@ def test_nobody_reaches_the_port_of_the_metrics_unless_named(helm: Helm) -> None
     assert named["ingress"] == [{"from": [PROMETHEUS], "ports": [{"port": "metrics", "protocol": "TCP"}]}]
 
 
-def test_alerts_ask_only_for_metrics_that_there_are(helm: Helm) -> None:
+def test_alerts_are_well_formed_and_ask_only_for_metrics_that_there_are(helm: Helm) -> None:
     """A metric that was renamed would be an alert that never fires."""
     rule = one(helm.manifests(SETS["full"]), "PrometheusRule", "scheduler")
     alerts = [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
     known = {f"{d.name}{suffix}" for d in definitions() for suffix in ("", "_bucket", "_sum", "_count")}
     for alert in alerts:
+        promql_parser.parse(alert["expr"])
         asked = set(_metrics(alert["expr"]))
         assert asked, alert["alert"]
         assert asked <= known, alert["alert"]
