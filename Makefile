@@ -52,7 +52,7 @@ check: tools ## Formatting, lint, types, layers, dependencies, drift of generate
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	@$(MAKE) --no-print-directory generate CHECK=--check
-	$(BIN)/python -m pytest -q -m chart
+	$(BIN)/python -m pytest -q -m chart tests/chart
 
 generate: $(SETUP) ## Write the CRDs, the reference and what of the chart is derived anew
 	$(BIN)/python -m berth.api.crd $(CHECK) crds

@@ -25,6 +25,7 @@ class Helm:
     def __init__(self, directory: Path, *, kubeconfig: Path | None = None, binaries: Binaries | None = None) -> None:
         self._program = tool("helm", binaries)
         self._directory = directory
+        self._rendered: dict[tuple[str, str, str], str] = {}
         homes = {f"HELM_{kind}_HOME": str(directory / f"helm-{kind.lower()}") for kind in ("CACHE", "CONFIG", "DATA")}
         self._env = {**os.environ, **homes}
         if kubeconfig is not None:
@@ -33,8 +34,12 @@ class Helm:
     def render(
         self, values: Mapping[str, Any] | None = None, *, name: str = "berth", namespace: str = "berth-system"
     ) -> str:
-        """The manifests of a release, as YAML. Raises HelmError."""
-        return self.run("template", name, str(ROOT / CHART), "--namespace", namespace, values=values)
+        """The manifests of a release, as YAML; the same are rendered once. Raises HelmError."""
+        key = (yaml.safe_dump(dict(values or {})), name, namespace)
+        if key not in self._rendered:
+            options = ["--namespace", namespace]
+            self._rendered[key] = self.run("template", name, str(ROOT / CHART), *options, values=values)
+        return self._rendered[key]
 
     def manifests(
         self, values: Mapping[str, Any] | None = None, *, name: str = "berth", namespace: str = "berth-system"
