@@ -214,7 +214,7 @@ def test_a_right_that_is_taken_away_is_missed(
             lambda: f"a refusal of {verb} {resource}; there are {refusals(audit_log)}",
             timeout_s=20,
         )
-        assert 'code="403"' in operator.get("/metrics")[1]
+        until(lambda: 'code="403"' in operator.get("/metrics")[1], "the refusal to be counted", timeout_s=10)
     finally:
         api.patch(path, {"rules": role["rules"]})
         scene.delete("train")
