@@ -57,7 +57,9 @@ def berth(guarded_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     settings = {**QUICK, "leaseName": "berth-operator"}
     with OperatorProcess(kubeconfig, directory, settings=settings) as running:
         yield running
-        assert [line for line in running.logged(level="ERROR") if line["logger"].startswith("berth")] == []
+        errors = [line for line in running.logged(level="ERROR") if line["logger"].startswith("berth")]
+        # One test takes the parameters away for a moment.
+        assert [str(line) for line in errors if "no params found" not in str(line)] == []
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import yaml
 from e2e.ground.api import Api
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
+from e2e.running import OperatorProcess
 from tests.integration.scene import ROOT
 from tests.integration.tenants import ADMISSION, PARAMETERS, Tenant, refusal
 from tests.manifests import job
@@ -67,6 +68,15 @@ def test_every_policy_fails_closed_and_is_bound(guarded_plane: ControlPlane) -> 
     assert {
         binding["policyName"] for binding in bindings if binding.get("paramRef", {}).get("parameterNotFoundAction")
     } == with_parameters
+
+
+def test_the_first_leader_of_a_cluster_has_a_fence(guarded_plane: ControlPlane, berth: OperatorProcess) -> None:
+    """Nobody led before it, so its Lease has counted no term yet; there is an epoch before its own all the same."""
+    (leading,) = berth.logged(message="leading")
+    assert leading["epoch"] == 0
+    fence = guarded_plane.api.get("/api/v1/namespaces/kube-system/configmaps/berth-operator")
+    assert fence["data"]["epoch"] == "1"
+    assert berth.logged(policy="berth-fence") == []
 
 
 @pytest.fixture

@@ -213,8 +213,16 @@ def test_a_write_to_a_pods_status_changes_no_label(guarded_plane: ControlPlane, 
     fleet.submit("train", devices=1)
     fleet.wait("train", "Running")
     path = f"{tenant.core}/pods/train-1-0/status"
-    said = refusal(lambda: tenant.api.patch(path, {"metadata": {"labels": {UID: None}}}))
-    assert said == LABEL.format(UID, "cannot be removed")
+    for metadata in ({"labels": {UID: None}}, {"annotations": {REAL: "Ascend910-0"}}):
+        said = refusal(lambda changed=metadata: tenant.api.patch(path, {"metadata": changed}))  # type: ignore[misc]
+        assert said == (
+            "berth-ownership-by-status: metadata: labels and annotations of a replica cannot change with its status: "
+            "Berth goes by them; leave them as they were"
+        )
+    own = tenant.pod("own", schedulerName="nobody")
+    tenant.api.create(f"{tenant.core}/pods", own)
+    forged = {"metadata": {"labels": {UID: "x"}}}
+    assert "berth-ownership-by-status: " in refusal(lambda: tenant.api.patch(f"{tenant.core}/pods/own/status", forged))
 
 
 def test_a_gang_lives_its_life_under_the_policies(fleet: Scene, tenant: Tenant) -> None:
