@@ -192,6 +192,21 @@ def test_a_device_plugin_answers_and_says_nothing_else(guarded_plane: ControlPla
         )
 
 
+def test_a_controller_writes_no_device_for_a_tenant(guarded_plane: ControlPlane, tenant: Tenant) -> None:
+    """The pods of a Deployment are made by an account of kube-system, with the annotations that the tenant wrote."""
+    pod = tenant.pod(labels={"app": "web"}, annotations={REAL: "Ascend910-0"})
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": pod}
+    path = f"/apis/apps/v1/namespaces/{tenant.namespace}/deployments"
+    tenant.api.create(path, {"metadata": {"name": "web"}, "spec": spec})
+
+    def told() -> bool:
+        events = tenant.api.get(f"/apis/events.k8s.io/v1/namespaces/{tenant.namespace}/events")["items"]
+        return any(f'metadata.annotations[{REAL}]: "Ascend910-0" cannot be set' in event["note"] for event in events)
+
+    until(told, "the ReplicaSet to say why it has no pods", timeout_s=20)
+    assert tenant.api.get(f"{tenant.core}/pods")["items"] == []
+
+
 def test_binding_a_pod_writes_no_annotation(guarded_plane: ControlPlane, tenant: Tenant) -> None:
     """What stands on a Binding is copied to the pod: nobody gets an annotation on a pod that way."""
     grant(guarded_plane, tenant, {"apiGroups": [""], "resources": ["pods/binding"], "verbs": ["create"]})
