@@ -56,6 +56,7 @@ class Api:
         self._host, self._port = address.hostname, address.port
         self._context = context
         self._timeout_s = timeout_s
+        self._token = token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._idle: list[http.client.HTTPSConnection] = []
         self._lock = threading.Lock()
@@ -81,7 +82,7 @@ class Api:
 
     def at(self, server: str) -> "Api":
         """The same user at another server."""
-        return Api(server, self._context, timeout_s=self._timeout_s)
+        return Api(server, self._context, token=self._token, timeout_s=self._timeout_s)
 
     def __enter__(self) -> Self:
         return self
