@@ -54,10 +54,11 @@ check: tools ## Formatting, lint, types, layers, dependencies, drift of generate
 	@$(MAKE) --no-print-directory generate CHECK=--check
 	$(BIN)/python -m pytest -q -m chart tests/chart
 
-generate: $(SETUP) ## Write the CRDs, the reference and what of the chart is derived anew
+generate: $(SETUP) ## Write the CRDs, the policies' parameters, the reference and what of the chart is derived anew
 	$(BIN)/python -m berth.api.crd $(CHECK) crds
 	$(BIN)/python -m berth.api.reference $(CHECK) docs/reference
 	$(BIN)/python -m berth.accel.reference $(CHECK) docs/reference
+	$(BIN)/python -m berth.accel.parameters $(CHECK) policies
 	$(BIN)/python -m berth.app.metrics.reference $(CHECK) docs/reference
 	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
 	$(BIN)/python -m e2e.chart.generate $(CHECK) .

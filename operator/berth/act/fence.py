@@ -71,6 +71,7 @@ class Fence:
             await self._sleep(_AGAIN)
 
     async def _raise(self, term: int) -> int:
+        term = max(term, 1)  # the first leader of all has term 0, and there is an epoch before it to be refused
         try:
             there = await self._client.get(CONFIG_MAPS, self._name, namespace=self._namespace)
         except NotFound:
