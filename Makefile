@@ -39,7 +39,7 @@ test: check unit integration ## Everything
 unit: $(SETUP) ## Tests without a cluster
 	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart'
 
-integration: ground ## Tests on the real API server
+integration: ground tools ## Tests on the real API server
 	$(BIN)/python -m pytest -q -m cluster
 
 crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)

@@ -13,7 +13,7 @@ from berth.api import crd
 from berth.app.settings import FIXED, Settings, load
 from e2e.chart.generate import CHART, ROOT, files
 from e2e.chart.helm import Helm, HelmError, Manifest, one
-from e2e.chart.policies import KEPT
+from e2e.chart.policies import KEPT, read
 from tests.chart.golden import SETS, rendered
 
 pytestmark = pytest.mark.chart
@@ -91,6 +91,20 @@ def test_a_policy_goes_by_the_release_and_by_its_values(helm: Helm) -> None:
     assert [m for m in without if m["metadata"]["name"] == "berth-fence"] == []
 
 
+def test_parameters_of_policies_are_those_of_the_values_where_they_say_something(helm: Helm) -> None:
+    """Nothing at all included: a class that is for nobody. What they do not say stays as it is by default."""
+    given = {
+        "berth-priority-classes": {"_others": "", "gold": "llm\nvision\n"},
+        "berth-policies": {"resources": "a/b\n"},
+    }
+    manifests = helm.manifests({"policyParameters": given})
+    (file,) = [p for p in read(ROOT / "policies") if p.key == "parameters"]
+    expected = {**file.parameters[0].entries, "resources": "a/b\n"}
+    assert one(manifests, "ConfigMap", "berth-policies")["data"] == expected
+    classes = one(manifests, "ConfigMap", "berth-priority-classes")["data"]
+    assert (classes["_others"], classes["gold"], classes["system-node-critical"]) == ("", "llm\nvision\n", "")
+
+
 def settings_file(helm: Helm, tmp_path: Path, values: dict[str, Any]) -> Path:
     """The settings file of a release, as the operator finds it."""
     path = tmp_path / "settings.yaml"
@@ -132,6 +146,7 @@ def test_only_a_setting_that_cannot_change_at_run_time_starts_new_pods(helm: Hel
         ({"replicas": 0}, "minimum: got 0, want 1"),
         ({"image": {"digest": "latest"}}, "'latest' does not match pattern"),
         ({"policies": {"fence": {"validationActions": []}}}, "minItems: got 0, want 1"),
+        ({"policyParameters": {"berth-policies": {"resource": "a/b"}}}, "value must be one of"),
         ({"policies": {"fences": {}}}, "additional properties 'fences' not allowed"),
         ({"pod": {"terminationGracePeriodSeconds": 5}}, "minimum: got 5, want 30"),
         (
