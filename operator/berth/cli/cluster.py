@@ -78,7 +78,7 @@ def told(error: ApiError) -> str:
 
 def missing(refused: Iterable[Forbidden]) -> CommandError:
     """The error of a command that lacks rights, all of them told at once."""
-    found = "\n".join(f"  {error.request}: {error.message}" for error in refused)
+    found = "\n".join(dict.fromkeys(f"  {error.request}: {error.message}" for error in refused))
     return CommandError(
         "this command looks at the whole cluster, and you lack rights for that; ask for a role that grants them:\n"
         f"{found}"

@@ -37,7 +37,10 @@ def explained(job: JsonObject, now: int, screen: Screen) -> list[str]:
 
 
 def _told(job: JsonObject, status: JsonObject, pending: JsonObject, now: int) -> Iterator[tuple[str, str]]:
-    yield "asks for", asks(job, now)
+    yield "asks for", asks(job)
+    submitted = job["metadata"].get("creationTimestamp")
+    if submitted:
+        yield "submitted", f"{submitted} ({since(submitted, now)} ago)"
     yield from _doubts(job, status)
     if pending:
         yield from waits(pending, now)
@@ -51,8 +54,8 @@ def _told(job: JsonObject, status: JsonObject, pending: JsonObject, now: int) ->
     yield from _failures(job, status, now)
 
 
-def asks(job: JsonObject, now: int) -> str:
-    """`4 replicas of 8 devices, Required leaf, pools h800, priority 0, maxDuration 72h, submitted 3h ago`."""
+def asks(job: JsonObject) -> str:
+    """`4 replicas of 8 devices, Required leaf, pools h800, priority 0, maxDuration 72h`."""
     spec = job.get("spec") or {}
     topology = spec.get("topology") or {}
     groups = topology.get("groups") or {}
@@ -66,9 +69,6 @@ def asks(job: JsonObject, now: int) -> str:
         f"priority {status['priority']}" if status.get("priority") is not None else "",
         f"maxDuration {spec['maxDuration']}" if spec.get("maxDuration") else "no maxDuration",
     ]
-    submitted = job["metadata"].get("creationTimestamp")
-    if submitted:
-        parts.append(f"submitted {since(submitted, now)} ago")
     return ", ".join(part for part in parts if part)
 
 
@@ -98,14 +98,13 @@ def _doubts(job: JsonObject, status: JsonObject) -> Iterator[tuple[str, str]]:
 
 def _stands(status: JsonObject, pending: JsonObject) -> Iterator[tuple[str, str]]:
     """What the conditions say, where `pending` does not say it already."""
-    said = {pending.get("message")} if pending else set()
+    said = {pending.get("message")}
     for condition in status.get("conditions") or ():
         message = condition.get("message") or ""
-        kind, reason = condition.get("type", ""), condition.get("reason", "")
-        if (pending and not message) or message in said:
-            continue
-        said.add(message or None)
-        yield kind, f"{condition.get('status')}, {reason}{f': {message}' if message else ''}"
+        kind, reason = str(condition.get("type")), condition.get("reason")
+        if message and message not in said:
+            said.add(message)
+            yield kind, f"{condition.get('status')}, {reason}: {message}"
 
 
 def _times(status: JsonObject, now: int) -> Iterator[tuple[str, str]]:

@@ -58,7 +58,8 @@ def _sums(job: JsonObject, now: int) -> Iterator[str]:
         + (" (the first is no longer told)" if missing == 1 else "")
         + (f" (the first {missing} are no longer told)" if missing > 1 else "")
     )
-    yield f"{status.get('failures') or 0} of {spec.get('backoffLimit', 3)} failures charged"
+    failures = count(int(status.get("failures") or 0), "failure")
+    yield f"{failures} charged, spec.backoffLimit is {spec.get('backoffLimit', 3)}"
     held = _held(status, now)
     limit = f", spec.maxDuration is {spec['maxDuration']}" if spec.get("maxDuration") else ""
     yield f"held devices for {span(held)}{limit}"

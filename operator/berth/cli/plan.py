@@ -24,14 +24,14 @@ from berth.core.cycle import cycle
 from berth.core.model import JobKey, Mode
 from berth.core.plan import Decision, Verb
 from berth.kube.client import ApiClient
-from berth.kube.errors import AlreadyExists
+from berth.kube.errors import AlreadyExists, BadRequest, Invalid
 from berth.kube.resources import TRAINING_JOBS
 
 JsonObject = dict[str, Any]
 
 AS_WRITTEN = (
-    "a replica counts as its template is written, and the operator's settings as the usual ones: what LimitRanges, "
-    "quotas, policies or webhooks change or refuse is only found out when the job is applied"
+    "templates count as they are written, and the operator's settings as the usual ones; what LimitRanges, quotas, "
+    "policies and webhooks make of a replica shows only when the job is applied"
 )
 
 _NEWEST = str(1 << 62)
@@ -121,13 +121,16 @@ async def _tried(client: ApiClient, job: JsonObject) -> JsonObject:
     """The job as the API server would store it: a new one, or the one that is there with another spec."""
     namespace = job["metadata"]["namespace"] or client.connection.namespace
     job = {**job, "metadata": {**job["metadata"], "namespace": namespace}}
+    name = job["metadata"]["name"]
     try:
-        return await client.create(TRAINING_JOBS, job, namespace=namespace, dry_run=True)
-    except AlreadyExists:
-        name = job["metadata"]["name"]
-        there = await client.get(TRAINING_JOBS, name, namespace=namespace)
-        edited = {**there, "spec": job.get("spec")}
-        return await client.update(TRAINING_JOBS, name, edited, namespace=namespace, dry_run=True)
+        try:
+            return await client.create(TRAINING_JOBS, job, namespace=namespace, dry_run=True)
+        except AlreadyExists:
+            there = await client.get(TRAINING_JOBS, name, namespace=namespace)
+            edited = {**there, "spec": job.get("spec")}
+            return await client.update(TRAINING_JOBS, name, edited, namespace=namespace, dry_run=True)
+    except (BadRequest, Invalid) as error:
+        raise CommandError(f"{namespace}/{name}: the API server refuses it: {error.message}") from error
 
 
 def _decided(found: Filled, now: int) -> dict[JobKey, Decision]:
@@ -170,7 +173,7 @@ def lines(plan: Planned, now: int, screen: Screen) -> list[str]:
         head = f"{name} would wait: {pending.get('reason')}"
     else:
         head = f"{name} would be {screen.state(state)}"
-    found = [("asks for", told.asks(job, now))]
+    found = [("asks for", told.asks(job))]
     if pending:
         found += told.waits(pending, now)
     placed: JsonObject = next((c for c in status.get("conditions") or () if c.get("type") == "Placed"), {})

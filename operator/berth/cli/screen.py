@@ -1,6 +1,6 @@
 """What is printed to a terminal: tables that fit its width, labelled lines with wrapped text, colours.
 
-A table is cut only where it would not fit: first the widest of the columns that may be cut. Where output is not a
+A table is cut only where it would not fit: the last of the columns that may be cut first. Where output is not a
 terminal and COLUMNS is not set, nothing is cut, as grep and awk want it. Colours say what the words say already; they
 are left out where output is not a terminal, or NO_COLOR is set.
 """
@@ -94,13 +94,11 @@ def _cell(text: str) -> str:
 def _fit(columns: Sequence[Column], widths: list[int], most: int) -> None:
     """Narrow the columns that may be cut until the table fits, or nothing is left to cut."""
     over = sum(widths) + len(_GAP) * (len(widths) - 1) - most
-    while over > 0:
-        wide = [i for i, c in enumerate(columns) if c.least and widths[i] > max(c.least, width(c.title))]
-        if not wide:
-            return
-        widest = max(wide, key=lambda i: (widths[i], i))
-        widths[widest] -= 1
-        over -= 1
+    for i, column in reversed(list(enumerate(columns))):
+        if column.least and over > 0:
+            narrower = max(min(widths[i], column.least, widths[i]), widths[i] - over, width(column.title))
+            over -= widths[i] - narrower
+            widths[i] = narrower
 
 
 def _line(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]) -> str:
