@@ -5,7 +5,7 @@ mirror of the cluster is filled, the job is put into it, and one cycle of the op
 written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,17 +104,21 @@ async def planned(client: ApiClient, jobs: Sequence[JsonObject], now: int) -> tu
     """
     admitted = [await _tried(client, job) for job in jobs]
     found = await filled(client)
-    keys = []
     for obj in admitted:
         try:
-            manifest = read_job({**obj, "metadata": {**obj["metadata"], "resourceVersion": _NEWEST}})
+            put_job(found, read_job({**obj, "metadata": {**obj["metadata"], "resourceVersion": _NEWEST}}))
         except ValidationError as error:
             text = f"{told.name_of(obj)}: this version of berth cannot read it, though the API server takes it: {error}"
             raise CommandError(text) from error
-        put_job(found, manifest)
-        keys.append(JobKey(manifest.metadata.namespace, manifest.metadata.name))
-    decisions = _decided(found, now)
-    return [_planned(found, obj, key, decisions, now) for obj, key in zip(admitted, keys, strict=True)], found.notes
+    return decided(found, admitted, now), found.notes
+
+
+def decided(found: Filled, jobs: Sequence[JsonObject], now: int) -> list[Planned]:
+    """What a cycle would make of these jobs, which are in the mirror already."""
+    suppose(found.mirror)
+    snapshot = replace(found.mirror.snapshot(Mode.ACTIVE), touched=None)
+    decisions = {decision.key: decision for decision in cycle(snapshot, now).decisions}
+    return [_planned(found, job, decisions, now) for job in jobs]
 
 
 async def _tried(client: ApiClient, job: JsonObject) -> JsonObject:
@@ -133,14 +137,8 @@ async def _tried(client: ApiClient, job: JsonObject) -> JsonObject:
         raise CommandError(f"{namespace}/{name}: the API server refuses it: {error.message}") from error
 
 
-def _decided(found: Filled, now: int) -> dict[JobKey, Decision]:
-    """What a cycle would decide now, by job."""
-    suppose(found.mirror)
-    snapshot = replace(found.mirror.snapshot(Mode.ACTIVE), touched=None)
-    return {decision.key: decision for decision in cycle(snapshot, now).decisions}
-
-
-def _planned(found: Filled, obj: JsonObject, key: JobKey, decisions: dict[JobKey, Decision], now: int) -> Planned:
+def _planned(found: Filled, obj: JsonObject, decisions: Mapping[JobKey, Decision], now: int) -> Planned:
+    key = JobKey(obj["metadata"]["namespace"], obj["metadata"]["name"])
     entry = found.mirror.jobs[key]
     shown: JsonObject = {
         field: obj[field] for field in ("apiVersion", "kind", "metadata", "spec", "status") if field in obj
