@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,10 @@ def berth(control_plane: ControlPlane) -> Plugin:
 
 
 @pytest.fixture
-def tenant(control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path) -> Iterator[Callable[..., Plugin]]:
+def tenant(control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path) -> Callable[..., Plugin]:
     """As a user who may do only what these rules of one namespace allow."""
     core, rbac = f"/api/v1/namespaces/{namespace}", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     api.create(f"{core}/serviceaccounts", {"metadata": {"name": "tenant"}})
-    made: list[str] = []
 
     def user(*rules: JsonObject) -> Plugin:
         if rules:
@@ -99,10 +98,9 @@ def tenant(control_plane: ControlPlane, api: Api, namespace: str, tmp_path: Path
         ]
         path = tmp_path / "tenant"
         path.write_text(yaml.safe_dump(config))
-        made.append(str(path))
         return Plugin(path)
 
-    yield user
+    return user
 
 
 def test_a_job_that_runs_one_that_waits_and_one_that_failed(scene: Scene, berth: Plugin) -> None:

@@ -75,7 +75,7 @@ def test_exit_codes_tell_states() -> None:
 def test_kubectl_is_told_candidates_in_its_own_form() -> None:
     """One a line, help after a tab, then cobra's directive: no file names but after -f."""
     lines = list(completing.candidates(plugin, ["qu"]))
-    assert lines == ["queue\tJobs that wait: in which order, why, and when each may start.", ":4"]
+    assert lines == ["queue\tJobs that wait: in which order, why, and...", ":4"]
     assert list(completing.candidates(plugin, ["top", "-o", ""])) == ["wide", "json", "yaml", "name", ":4"]
     assert list(completing.candidates(plugin, ["plan", "-f", ""]))[-1] == ":0"
     assert "explain" in {line.partition("\t")[0] for line in completing.candidates(plugin, [""])}
