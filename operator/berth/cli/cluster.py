@@ -41,7 +41,7 @@ class Target:
 async def connected(target: Target) -> AsyncIterator[ApiClient]:
     """A client. Raises ConfigError, and CommandError for what the API server refuses inside."""
     nesting.allow()
-    connection = await load(kubeconfig=target.kubeconfig, context=target.context)
+    connection = await load(kubeconfig=target.kubeconfig, context=target.context, quick=True)
     agent = f"kubectl-berth/{__version__}"
     async with ApiClient(connection, limit=_CONNECTIONS, timeout=_SECONDS, user_agent=agent) as client:
         try:
