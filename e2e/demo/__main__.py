@@ -101,8 +101,8 @@ def _tell(show: Show, console: Console, *, interrupted: bool) -> None:
         console.print(line, markup=False)
     verdict = "NOT all is well" if board.wrong else "no device given twice, no gang split"
     console.print(f"checked    {verdict}:", markup=False)
-    at_end = "all pods at the end" if show.done and not interrupted else "not the pods at the end"
-    console.print(f"           {board.events} changes of status, {board.samples} samples of the pods, {at_end}")
+    ended = f"all pods of {len(show.looked_at)} gangs that have ended"
+    console.print(f"           {board.events} changes of status, {board.samples} samples of the pods, {ended}")
     if board.missed:
         console.print(f"           {len(board.missed)} samples could not be taken: {board.missed[0]}", markup=False)
 

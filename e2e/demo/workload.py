@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-PODS_PER_S = 40.0
+PODS_PER_S = 60.0
 """Pods submitted each second, on average, at speed 1."""
 LOAD = 0.6
 """Device-seconds asked for, as a share of what the cluster has during the submissions."""
