@@ -1,4 +1,4 @@
-"""The commands for people against a real control plane with an operator: as programs, with a user's own rights."""
+"""The commands for people against a real control plane with an operator, with a user's own rights."""
 
 import json
 import os
@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from berth.cli.commands import plugin
 from e2e.ground.api import Api, JsonObject
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
@@ -44,12 +46,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class Plugin:
-    """Runs `kubectl-berth` as a user of one kubeconfig, on a terminal of so many columns."""
+    """The plugin as a user of one kubeconfig has it, on a terminal of so many columns."""
 
     kubeconfig: Path
     columns: int = 160
 
     def command(self) -> list[str]:
+        """The same as a program."""
         return [sys.executable, "-c", "from berth.cli.commands import kubectl; kubectl()"]
 
     def environment(self) -> dict[str, str]:
@@ -61,16 +64,12 @@ class Plugin:
         }
 
     def __call__(self, *words: str, stdin: str | None = None) -> Ended:
-        done = subprocess.run(
-            [*self.command(), *words],
-            env=self.environment(),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        """Run it in this process, which spares its imports."""
+        runner = CliRunner(env={"KUBECONFIG": str(self.kubeconfig), "COLUMNS": str(self.columns)})
+        done = runner.invoke(plugin, list(words), input=stdin)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Ended(done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture

@@ -90,8 +90,7 @@ def grown(mirror: Mirror, names: tuple[str, ...]) -> list[Grown]:
         others = _others(mirror, pool.resource)
         domains = tuple(_domains(pool, others, _holders(snapshot.jobs, pool.resource)))
         left_out = len(mirror.pools.unplaced(members[name]))
-        levels = (*pool.ledger.tree.levels[1:-1], pool.ledger.tree.levels[-1])
-        found.append(Grown(name, pool.resource, levels, domains, left_out, pool.problem))
+        found.append(Grown(name, pool.resource, pool.ledger.tree.levels[1:], domains, left_out, pool.problem))
     return found
 
 
