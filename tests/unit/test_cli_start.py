@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -36,6 +37,21 @@ def test_both_programs_have_the_same_commands() -> None:
     """`berth queue` and `kubectl berth queue` are one."""
     assert set(plugin.commands) == {command.name for command in COMMANDS}
     assert set(main.commands) == set(plugin.commands) | {"run", "replay"}
+
+
+def told_in_the_guide() -> list[str]:
+    """Every command that the guide shows."""
+    guide = (Path(__file__).parents[2] / "docs" / "guides" / "plugin.md").read_text()
+    return [line.removeprefix("$ kubectl berth ") for line in guide.splitlines() if line.startswith("$ kubectl berth ")]
+
+
+def test_the_guide_shows_every_command_and_only_what_there_is() -> None:
+    """What it shows can be typed."""
+    lines = told_in_the_guide()
+    for line in lines:
+        name, *words = line.split()
+        plugin.commands[name].make_context(name, words)
+    assert {line.split()[0] for line in lines} | {"completion"} == set(plugin.commands)
 
 
 USAGE = {
