@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -258,7 +258,16 @@ def test_a_plan_of_a_bad_manifest_says_what_the_api_server_says(scene: Scene, be
     assert plan(suspend=True).lines[0] == f"{scene.namespace}/bad would be Suspended"
 
 
-def test_release_lets_go_where_no_operator_leads(scene: Scene, api: Api, berth: Plugin) -> None:
+@pytest.fixture
+def dead_lease(api: Api, scene: Scene) -> Iterator[str]:
+    """A Lease whose holder has been killed: it stands there, and nobody renews it."""
+    name, leases = f"dead-{scene.pool}", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+    api.create(leases, {"metadata": {"name": name}, "spec": {"holderIdentity": "killed", "leaseDurationSeconds": 2}})
+    yield name
+    api.delete(f"{leases}/{name}")
+
+
+def test_release_lets_go_where_no_operator_leads(scene: Scene, api: Api, berth: Plugin, dead_lease: str) -> None:
     """Finalizers of Berth's go, those of others stay; budgets go; jobs and pods run on."""
     scene.cluster([2])
     scene.submit("runs", replicas=2)
@@ -280,12 +289,15 @@ def test_release_lets_go_where_no_operator_leads(scene: Scene, api: Api, berth: 
     assert scene.job("runs")["metadata"]["finalizers"] == finalizers
     assert len(api.get(budgets)["items"]) == 1
 
-    done = berth("release", "runs", *n, "--lease-name", "nobodys")
+    unknown = berth("release", "runs", *n, "--lease-name", "nobodys")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert unknown.err.startswith("Error: there is no Lease kube-system/nobodys, so whether an operator runs cannot be")
+    done = berth("release", "runs", *n, "--lease-name", dead_lease)
     assert (done.code, [line.replace(" (dry run)", "") for line in dry.lines]) == (0, done.lines)
     assert scene.job("runs")["metadata"]["finalizers"] == ["example.com/theirs"]
     assert api.get(budgets)["items"] == []
     assert len(scene.pods("runs")) == 2
-    again = berth("release", "runs", *n, "--lease-name", "nobodys").lines
+    again = berth("release", "runs", *n, "--force").lines
     assert again[0] == "nothing of Berth's holds anything back: no finalizer, no PodDisruptionBudget"
     scene.api.patch(f"{scene.jobs_path}/runs", {"metadata": {"finalizers": []}})
 

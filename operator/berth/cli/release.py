@@ -53,8 +53,10 @@ async def must_be_gone(client: ApiClient, where: Operators) -> None:
                 break
         else:
             return
-    except NotFound:
-        return
+    except NotFound as error:
+        text = f"there is no Lease {where.namespace}/{where.lease}, so whether an operator runs cannot be told"
+        remedy = "name the one of its settings with --lease-namespace and --lease-name; if none runs, give --force"
+        raise CommandError(f"{text}; {remedy}") from error
     except ApiError as error:
         raise CommandError(f"whether an operator runs cannot be told: {error}; if none does, give --force") from error
     holder = (lease.get("spec") or {}).get("holderIdentity")
