@@ -17,6 +17,7 @@ from pathlib import Path
 
 from e2e.ground import gobuild, ports
 from e2e.ground.binaries import Binaries, Found, Origin
+from e2e.ground.components import PROGRAMS
 from e2e.ground.versions import MODULE_OF
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Everything that is checked, in the order in which it is worth mending."""
     binaries = Binaries(environ=environ)
     found = [binaries.find(name) for name in MODULE_OF]
-    absent = [item for item in found if item.origin is Origin.ABSENT]
+    absent = [item for item in found if item.origin is Origin.ABSENT and item.name in PROGRAMS]
     return [
         _python(),
         *_packages(),
@@ -123,7 +124,7 @@ def _program(found: Found) -> Finding:
         found.name,
         False,
         f"{found.version} is not built yet{refused}",
-        f"run `python -m e2e.ground build` (about {module.cold_build_s} s for {module.key}, on 2 cores)",
+        f"run `python -m e2e.ground build {found.name}` (about {module.cold_build_s} s for {module.key}, on 2 cores)",
         essential=False,
     )
 
