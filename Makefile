@@ -40,7 +40,7 @@ unit: $(SETUP) ## Tests without a cluster
 	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart'
 
 integration: ground tools ## Tests on the real API server
-	$(BIN)/python -m pytest -q -m cluster
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m cluster
 
 crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)
 	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -n 2 -m cluster tests/integration/test_operator_crash_points.py
