@@ -17,7 +17,7 @@ from pathlib import Path
 
 from e2e.ground import gobuild, ports
 from e2e.ground.binaries import Binaries, Found, Origin
-from e2e.ground.versions import MODULE_OF
+from e2e.ground.versions import CONTROL_PLANE, MODULE_OF
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = (3, 11)
@@ -48,7 +48,7 @@ class Finding:
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Everything that is checked, in the order in which it is worth mending."""
     binaries = Binaries(environ=environ)
-    found = [binaries.find(name) for name in MODULE_OF]
+    found = [binaries.find(name) for module in CONTROL_PLANE for name in module.packages]
     absent = [item for item in found if item.origin is Origin.ABSENT]
     return [
         _python(),

@@ -6,7 +6,7 @@ everything else (search, build, cache, version checks) reads this table.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 GO_MINIMUM = (1, 26)
@@ -22,6 +22,7 @@ class Module:
     by ``go install`` nor required as it is, so its replacements are redirected to their published versions.
     ``files`` are copied out of the module's source to the cache, relative path to file name.  ``minimum`` is the
     oldest version that is taken from elsewhere, ``exclusive_maximum`` the first one that no longer is.
+    ``main`` is the source of a program of our own that is built from this module's packages, ``tags`` are build tags.
     ``cold_build_s`` is how long the build took with empty caches on 2 cores, an estimate shown to the user.
     """
 
@@ -35,6 +36,8 @@ class Module:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     staging: str | None = None
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    main: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def directory(self) -> str:
@@ -92,6 +95,78 @@ KWOK = Module(
     },
 )
 
-MODULES: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK)
+# What only a node of real containers needs (``e2e.kind``), beside the programs of the control plane.
+KUBERNETES_NODE = replace(
+    KUBERNETES,
+    packages={name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kubeadm", "kube-proxy")},
+    cold_build_s=90,
+)
+
+CONTAINERD = Module(
+    key="containerd",
+    path="github.com/containerd/containerd/v2",
+    version="v2.3.7",
+    packages={
+        name: f"github.com/containerd/containerd/v2/cmd/{name}"
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    },
+    variables={"github.com/containerd/containerd/v2/version.Version": "v2.3.7"},
+    minimum=(2, 3),
+    exclusive_maximum=(2, 4),
+    cold_build_s=60,
+    tags=("no_aufs", "no_zfs", "no_btrfs", "no_devmapper"),
+)
+
+# The plugins of kubeadm's Corefile, and no more: with all of CoreDNS' own the build takes several times as long.
+_COREDNS_PLUGINS = ("cache", "errors", "forward", "health", "kubernetes", "loadbalance", "log", "loop", "metrics",
+                    "ready", "reload")  # fmt: skip
+
+# The version that kubeadm of KUBERNETES asks for.
+COREDNS = Module(
+    key="coredns",
+    path="github.com/coredns/coredns",
+    version="v1.14.2",
+    packages={"coredns": "."},
+    minimum=(1, 14),
+    exclusive_maximum=(1, 15),
+    cold_build_s=70,
+    main="\n".join(
+        [
+            "package main",
+            "import (",
+            '"github.com/coredns/coredns/coremain"',
+            *(f'_ "github.com/coredns/coredns/plugin/{name}"' for name in _COREDNS_PLUGINS),
+            ")",
+            "func main() { coremain.Run() }",
+            "",
+        ]
+    ),
+)
+
+KIND = Module(
+    key="kind",
+    path="sigs.k8s.io/kind",
+    version="v0.33.0",
+    packages={"kind": "sigs.k8s.io/kind"},
+    minimum=(0, 33),
+    exclusive_maximum=(0, 34),
+    cold_build_s=15,
+)
+
+HELM = Module(
+    key="helm",
+    path="helm.sh/helm/v4",
+    version="v4.3.1",
+    packages={"helm": "helm.sh/helm/v4/cmd/helm"},
+    variables={"helm.sh/helm/v4/internal/version.version": "v4.3.1"},
+    minimum=(4, 0),
+    exclusive_maximum=(5, 0),
+    cold_build_s=60,
+)
+
+CONTROL_PLANE: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK)
+"""What ``make ground`` builds and its doctor looks for."""
+
+MODULES: tuple[Module, ...] = (*CONTROL_PLANE, KUBERNETES_NODE, CONTAINERD, COREDNS, KIND, HELM)
 
 MODULE_OF: Mapping[str, Module] = MappingProxyType({name: module for module in MODULES for name in module.packages})
