@@ -1,6 +1,7 @@
 """``python -m e2e.kind``: a kind cluster with Berth in it, and whether one can be had here."""
 
 import os
+import subprocess
 import sys
 
 import click
@@ -62,6 +63,16 @@ def down(name: str) -> None:
     cluster.delete(name, docker, Binaries().ensure(["kind"])["kind"])
     if docker.own and not docker.run("ps", "--quiet"):
         daemon.stop(os.environ)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def docker(arguments: tuple[str, ...]) -> None:
+    """Run docker against the Docker that the clusters are in: `docker -- exec NODE journalctl -u kubelet`."""
+    found = daemon.present(os.environ)
+    if found is None:
+        raise daemon.DockerError("no Docker answers; `up` starts one")
+    sys.exit(subprocess.run(["docker", *arguments], env=found.environ, check=False).returncode)
 
 
 if __name__ == "__main__":

@@ -86,11 +86,10 @@ def _configure(root: Path) -> None:
     """What the scripts of Debian's packages would have done."""
     for kind in ("passwd", "group"):
         shutil.copyfile(root / f"usr/share/base-passwd/{kind}.master", root / "etc" / kind)
-    shutil.copyfile(root / "usr/share/base-files/nsswitch.conf", root / "etc/nsswitch.conf")
-    for link, target in (("usr/bin/awk", "mawk"), ("usr/bin/sh", "dash"), ("var/run", "/run")):
-        path = root / link
-        if not path.is_symlink() and not path.exists():
-            path.symlink_to(target)
+    (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\n")
+    shutil.rmtree(root / "var/run", ignore_errors=True)
+    for link, target in (("usr/bin/awk", "mawk"), ("usr/bin/which", "which.debianutils"), ("var/run", "/run")):
+        (root / link).symlink_to(target)
     for directory in (
         "root",
         "proc",
