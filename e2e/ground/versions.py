@@ -99,7 +99,8 @@ KWOK = Module(
 KUBERNETES_NODE = replace(
     KUBERNETES,
     packages={name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kubeadm", "kube-proxy")},
-    cold_build_s=90,
+    files={},
+    cold_build_s=300,
 )
 
 CONTAINERD = Module(
@@ -113,7 +114,7 @@ CONTAINERD = Module(
     variables={"github.com/containerd/containerd/v2/version.Version": "v2.3.7"},
     minimum=(2, 3),
     exclusive_maximum=(2, 4),
-    cold_build_s=60,
+    cold_build_s=300,
     tags=("no_aufs", "no_zfs", "no_btrfs", "no_devmapper"),
 )
 
