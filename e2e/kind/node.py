@@ -28,7 +28,7 @@ PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube
              "kube-proxy", "etcd", "containerd", "containerd-shim-runc-v2", "ctr", "coredns")  # fmt: skip
 _PACKAGES = ("systemd", "systemd-sysv", "base-files", "base-passwd", "bash", "dash", "coreutils", "findutils", "grep",
              "sed", "mawk", "tar", "gzip", "hostname", "procps", "mount", "util-linux", "kmod", "iptables", "conntrack",
-             "iproute2", "ethtool", "libc-bin", "runc", "containernetworking-plugins")  # fmt: skip
+             "iproute2", "ethtool", "libc-bin", "jq", "runc", "containernetworking-plugins")  # fmt: skip
 _WITHOUT = ("perl*", "libperl*", "lib*-perl", "usrmerge", "debconf", "init-system-helpers", "gcc-12-base")
 _UNITS = ("kubelet.service", "containerd.service", "undo-mount-hacks.service")
 _STORAGE = """apiVersion: storage.k8s.io/v1
