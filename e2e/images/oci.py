@@ -87,7 +87,7 @@ def write(path: Path, name: str, layers: Sequence[Layer], config: Config) -> str
         }
     )
     tag = name.rpartition(":")[2]
-    named = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag}
+    named = {"io.containerd.image.name": reference(name), "org.opencontainers.image.ref.name": tag}
     index = {"schemaVersion": 2, "manifests": [{**_descriptor("manifest.v1+json", manifest), "annotations": named}]}
     legacy = [
         {"Config": _blob(settings), "RepoTags": [name], "Layers": [f"blobs/sha256/{item.digest}" for item in layers]}
@@ -105,6 +105,14 @@ def write(path: Path, name: str, layers: Sequence[Layer], config: Config) -> str
             tar.addfile(info, io.BytesIO(data))
     unfinished.replace(path)
     return _sha(settings)
+
+
+def reference(name: str) -> str:
+    """The full name that a short one stands for: containerd takes names as they are, kubelets ask for full ones."""
+    registry, slash, _ = name.partition("/")
+    if slash and ("." in registry or ":" in registry or registry == "localhost"):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 def _add(tar: tarfile.TarFile, source: Path, where: str, made: set[str]) -> None:

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 from e2e.ground.api import Api, JsonObject
@@ -18,7 +19,7 @@ from e2e.ground.binaries import Binaries, cache_root
 from e2e.ground.progress import Progress
 from e2e.ground.waiting import until
 from e2e.kind import network, node
-from e2e.kind.daemon import Docker, start
+from e2e.kind.daemon import Docker, present, start
 
 DEVICE = "nvidia.com/gpu"
 DEVICES = 8
@@ -65,9 +66,8 @@ class Cluster:
         programs = Binaries(environ=environ, progress=progress).ensure(["kind", "kubectl"])
         docker = start(environ, progress=progress)
         image = [] if stock else ["--image", node.ensure(docker, environ=environ, progress=progress)]
-        work = cache_root(environ) / "kind"
-        work.mkdir(parents=True, exist_ok=True)
-        kubeconfig = work / f"kubeconfig-{name}"
+        kubeconfig = _kubeconfig(name, environ)
+        kubeconfig.parent.mkdir(parents=True, exist_ok=True)
         settings = _SETTINGS.format(assembled=str(not stock).lower()) + "- role: worker\n" * workers
         progress.begin("cluster", f"{name}: {workers + 1} nodes")
         options = ["--name", name, "--kubeconfig", str(kubeconfig), "--config", "-", *image]
@@ -77,12 +77,38 @@ class Cluster:
         )  # fmt: skip
         if done.returncode:
             raise ClusterError(f"kind create cluster {name}: {done.stderr.decode(errors='replace').strip()[-4000:]}")
-        names = [f"{name}-worker{number if number > 1 else ''}" for number in range(1, workers + 1)]
-        made = cls(name, docker, kubeconfig, programs, not stock, names, Api.from_kubeconfig(kubeconfig))
-        made.connect()
-        made.wait_ready()
+        api = Api.from_kubeconfig(kubeconfig)
+        made = cls(name, docker, kubeconfig, programs, not stock, _workers(name, workers), api)
+        try:
+            made.connect()
+            made.wait_ready()
+        except BaseException:
+            made.delete()
+            raise
         progress.end(f"{name} is ready; export KUBECONFIG={kubeconfig}")
         return made
+
+    @classmethod
+    def attach(
+        cls, name: str, *, workers: int = 2, stock: bool = False, environ: Mapping[str, str] = os.environ
+    ) -> Self:
+        """The cluster of that name that was left up."""
+        docker = present(environ)
+        kubeconfig = _kubeconfig(name, environ)
+        if docker is None or not kubeconfig.exists():
+            raise ClusterError(f"no cluster {name} is up: {kubeconfig} is not there, or no Docker answers")
+        programs = Binaries(environ=environ).ensure(["kind", "kubectl"])
+        api = Api.from_kubeconfig(kubeconfig)
+        return cls(name, docker, kubeconfig, programs, not stock, _workers(name, workers), api)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections to it; the cluster stays."""
+        self.api.close()
 
     @property
     def nodes(self) -> list[str]:
@@ -160,6 +186,15 @@ class Cluster:
         self.api.close()
         delete(self.name, self.docker, self.programs["kind"])
         self.kubeconfig.unlink(missing_ok=True)
+
+
+def _kubeconfig(name: str, environ: Mapping[str, str]) -> Path:
+    return cache_root(environ) / "kind" / f"kubeconfig-{name}"
+
+
+def _workers(name: str, count: int) -> list[str]:
+    """Names as kind gives them: `NAME-worker`, `NAME-worker2` and so on."""
+    return [f"{name}-worker{number if number > 1 else ''}" for number in range(1, count + 1)]
 
 
 def delete(name: str, docker: Docker, kind: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from e2e.ground.progress import Progress
 from e2e.kind import doctor, install
-from e2e.kind.cluster import Cluster, delete
-from e2e.kind.daemon import start
+from e2e.kind.cluster import Cluster
 from tests.kind.scene import Scene
 
 _NAME = "berth-e2e"
@@ -17,20 +16,25 @@ _STOCK = os.environ.get("BERTH_KIND_NODE", "assembled") == "stock"
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Three nodes, two with eight accelerators each; Berth runs from its image. KEEP=1 leaves it up."""
+    """Three nodes, two with eight accelerators each; Berth runs from its image.
+
+    KEEP=1 leaves it up, and the next run takes it as it is with REUSE=1.
+    """
+    if os.environ.get("REUSE"):
+        with Cluster.attach(_NAME, stock=_STOCK) as left:
+            yield left
+        return
     missing = doctor.lacking(doctor.examine(os.environ))
     if missing:
         pytest.fail("kind cannot start here: " + "; ".join(map(str, missing)), pytrace=False)
-    docker = start(os.environ, progress=Progress())
-    made = Cluster.create(_NAME, stock=_STOCK)
-    try:
-        made.accelerate(install.LABELS)
-        install.install(made, progress=Progress())
-        yield made
-    finally:
-        made.api.close()
-        if not os.environ.get("KEEP"):
-            delete(_NAME, docker, made.programs["kind"])
+    with Cluster.create(_NAME, stock=_STOCK) as made:
+        try:
+            made.accelerate(install.LABELS)
+            install.install(made, progress=Progress())
+            yield made
+        finally:
+            if not os.environ.get("KEEP"):
+                made.delete()
 
 
 @pytest.fixture

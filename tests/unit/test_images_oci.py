@@ -98,3 +98,18 @@ def test_both_indexes_of_an_image_lead_to_the_same_blobs(tree: Path, tmp_path: P
     assert settings["rootfs"]["diff_ids"] == [
         f"sha256:{hashlib.sha256(gzip.decompress(layer.data)).hexdigest()}" for layer in layers
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("berth:0.1.0", "docker.io/library/berth:0.1.0"),
+        ("team/berth:0.1.0", "docker.io/team/berth:0.1.0"),
+        ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10"),
+        ("localhost/berth:1", "localhost/berth:1"),
+        ("127.0.0.1:5000/berth:1", "127.0.0.1:5000/berth:1"),
+    ],
+)
+def test_containerd_is_told_full_names(name: str, expected: str) -> None:
+    """A kubelet that is asked for `berth:0.1.0` looks for Docker Hub's: without this an image on the node is missed."""
+    assert oci.reference(name) == expected
