@@ -225,6 +225,8 @@ def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
+    # CRDs that come or go end a watch, and kopf is started again: it need not be allowed to watch CRDs for that.
+    settings.scanning.disabled = True
     settings.persistence.progress_storage = _NoProgress()
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.queueing.batch_window = 0.01
