@@ -47,7 +47,7 @@ image: $(SETUP) ## Berth's image: by the Dockerfile, or from Debian packages whe
 	@$(BIN)/python -m e2e.images
 
 crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)
-	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -m cluster tests/integration/test_operator_crash_points.py
+	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -n 2 -m cluster tests/integration/test_operator_crash_points.py
 
 check: $(SETUP) ## Formatting, lint, types, layers, dependencies, drift of generated files
 	$(BIN)/ruff format --check operator e2e tests

@@ -4,8 +4,6 @@ import platform
 from collections.abc import Callable
 from dataclasses import replace
 
-from berth.cluster.mirror import Mirror
-from berth.cluster.pools import PoolFacts, Requirement
 from berth.cluster.project import NodeFacts
 from berth.core.admission import find
 from berth.core.model import Gang, Mode, Policy
@@ -133,22 +131,8 @@ def snapshot_10000(progress: Progress) -> Figure:
 
 def _snapshotter(size: int) -> Callable[[int], Callable[[], object]]:
     """Snapshots of a mirror; before each, another node is cordoned or opened again."""
-    mirror = Mirror()
-    mirror.put_pool(
-        PoolFacts(
-            name="h800",
-            uid="h800",
-            generation=1,
-            version=1,
-            created=0,
-            selector=(Requirement("rack", "Exists"),),
-            levels=tuple((level, (level,)) for level in fleets.LEVELS),
-            resource=fleets.RESOURCE,
-        )
-    )
     nodes = fleets.nodes(size)
-    for node in nodes:
-        mirror.put_node(("", node.name), NodeFacts(replace(node, path=()), version=1))
+    mirror = fleets.mirror(nodes)
     demand = GANG.demand(fleets.RESOURCE)
     mirror.snapshot(Mode.ACTIVE).pools["h800"].ledger.fork().index(demand)
 

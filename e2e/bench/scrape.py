@@ -11,8 +11,7 @@ from berth.app.metrics.process import Metrics
 from berth.app.metrics.state import StateCollector
 from berth.cluster import records
 from berth.cluster.mirror import Mirror
-from berth.cluster.pools import PoolFacts, Requirement
-from berth.cluster.project import ForeignPod, NodeFacts
+from berth.cluster.project import ForeignPod
 from berth.core import explain
 from berth.core.admission import Pool, find, refusal
 from berth.core.model import Gang, Job, JobKey, Record
@@ -65,22 +64,9 @@ def _scrape(registry: CollectorRegistry) -> Callable[[], object]:
 
 
 def _mirror() -> Mirror:
-    mirror = Mirror()
-    mirror.put_pool(
-        PoolFacts(
-            name="h800",
-            uid="h800",
-            generation=1,
-            version=1,
-            created=0,
-            selector=(Requirement("rack", "Exists"),),
-            levels=tuple((level, (level,)) for level in fleets.LEVELS),
-            resource=fleets.RESOURCE,
-        )
-    )
     nodes = fleets.nodes(NODES)
+    mirror = fleets.mirror(nodes)
     for node in nodes:
-        mirror.put_node(("", node.name), NodeFacts(replace(node, path=()), version=1))
         for agent in range(AGENTS):
             name = f"agent-{agent}-{node.name}"
             pod = ForeignPod(name, node.name, (("cpu", 100), ("memory", 1 << 28), ("pods", 1)), version=1)

@@ -16,13 +16,12 @@ from rich.console import Console
 from berth.kube.errors import ApiError
 from e2e.demo import summary, workload
 from e2e.demo.show import Show, StalledError
-from e2e.demo.stage import NAMESPACE, ROOT, Fabric, Stage, stage
+from e2e.demo.stage import NAMESPACE, Fabric, Stage, stage
 from e2e.ground.binaries import Binaries
 from e2e.ground.gobuild import BuildError
 from e2e.ground.model import ModelError
 from e2e.ground.processes import ChildError
 
-TRACE = ROOT / "e2e" / "models" / "kalos319.csv"
 _INTERRUPTED = 130
 _TOLD = 10
 _FAILURES = (ApiError, BuildError, ChildError, ModelError, StalledError, TimeoutError, workload.TraceError)
@@ -56,15 +55,7 @@ def main(gangs: int, speed: float, seed: int, plain: bool, keep: bool) -> None:
 
     try:
         fabric = Fabric.load()
-        made = workload.compress(
-            workload.read(TRACE),
-            devices=fabric.devices,
-            per_node=fabric.pool.device.count,
-            largest=fabric.largest(),
-            speed=speed,
-            gangs=gangs,
-            seed=seed,
-        )
+        made = fabric.workload(speed=speed, gangs=gangs, seed=seed)
         with stage(fabric, say) as standing:
             say("ready")
             console.print(made.rule)
@@ -110,8 +101,8 @@ def _tell(show: Show, console: Console, *, interrupted: bool) -> None:
         console.print(line, markup=False)
     verdict = "NOT all is well" if board.wrong else "no device given twice, no gang split"
     console.print(f"checked    {verdict}:", markup=False)
-    at_end = "all pods at the end" if show.done and not interrupted else "not the pods at the end"
-    console.print(f"           {board.events} changes of status, {board.samples} samples of the pods, {at_end}")
+    ended = f"all pods of {len(show.looked_at)} gangs that have ended"
+    console.print(f"           {board.events} changes of status, {board.samples} samples of the pods, {ended}")
     if board.missed:
         console.print(f"           {len(board.missed)} samples could not be taken: {board.missed[0]}", markup=False)
 

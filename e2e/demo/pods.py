@@ -1,7 +1,8 @@
 """The pods as a second witness: what the API server holds, not what the statuses say.
 
-While the demo runs, samples: the devices that living pods ask for, added up by node. At the end, everything: each gang
-has all of its pods, each on the node that the status told for its rank.
+While the demo runs, samples: the devices that living pods ask for, added up by node. And every gang once, when it has
+ended: it has all of its pods, each on the node that the status told for its rank. Then its pods are removed: thousands
+of finished ones slow a simulated cluster more than they tell.
 """
 
 from collections import Counter
@@ -31,15 +32,33 @@ class Member:
     phase: str
 
 
-async def members(client: ApiClient, resource: str, *, living: bool) -> list[Member]:
-    """All pods of the gangs, or only the living ones, at one moment. `resource` is what a device is called."""
+async def living(client: ApiClient, resource: str) -> list[Member]:
+    """The pods of all gangs that have not ended, at one moment. `resource` is what a device is called."""
+    return await _members(client, resource, names.LABEL_JOB, _LIVING)
+
+
+async def of_gang(client: ApiClient, resource: str, gang: str) -> list[Member]:
+    """All pods of one gang."""
+    return await _members(client, resource, _of(gang))
+
+
+async def remove(client: ApiClient, gang: str) -> None:
+    """Remove the pods of a gang that has ended."""
+    await client.delete_collection(PODS, namespace=NAMESPACE, label_selector=_of(gang), grace_seconds=0)
+
+
+def _of(gang: str) -> str:
+    return f"{names.LABEL_JOB}={gang}"
+
+
+async def _members(client: ApiClient, resource: str, labels: str, fields: str = "") -> list[Member]:
     listing = await list_all(
         client,
         PODS,
         project=lambda pod: _member(pod, resource),
         namespace=NAMESPACE,
-        label_selector=names.LABEL_JOB,
-        field_selector=_LIVING if living else "",
+        label_selector=labels,
+        field_selector=fields,
     )
     return list(listing.items.values())
 

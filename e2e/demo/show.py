@@ -1,6 +1,6 @@
-"""The demo while it runs: one task submits, one watches, one samples the pods, one draws, until every gang has ended.
+"""The demo while it runs: tasks that submit, watch, sample the pods, look at ended gangs, draw; until all have ended.
 
-All four share one event loop, so the board changes only between two of their steps.
+All of them share one event loop, so the board changes only between two of their steps.
 """
 
 import asyncio
@@ -51,6 +51,8 @@ class Show:
     stage: Stage
     workload: Workload
     board: Board = field(init=False)
+    looked_at: set[str] = field(default_factory=set)
+    """Gangs that have ended and whose pods were compared with their status."""
     most_devices: int = 0
     seconds: float = 0.0
     """From the first submission to the last change."""
@@ -59,7 +61,7 @@ class Show:
         self.board = Board(self.stage.fabric)
 
     async def run(self, console: Console, *, live: bool) -> None:
-        """Submit everything, follow it to its end, then check all pods.
+        """Submit everything, follow it to its end, and look at the pods of each gang as it ends.
 
         Raises StalledError, ApiError when a submission is refused, ChildError when a program has died.
         """
@@ -67,7 +69,7 @@ class Show:
         async with ApiClient(connection, limit=CONNECTIONS, user_agent="berth-demo") as client:
             watch = Reflector(client, TRAINING_JOBS, project=project, sink=self.board, namespace=NAMESPACE)
             draw = self._live(console) if live else self._lines(console)
-            async with _beside(watch.run(), self._sample(client), draw) as failed:
+            async with _beside(watch.run(), self._sample(client), self._look(client), draw) as failed:
                 await watch.synced.wait()
                 self.board.started = self.board.changed = self.board.clock()
                 submitting = asyncio.create_task(self._submit(client))
@@ -76,9 +78,7 @@ class Show:
                 finally:
                     submitting.cancel()
                     self.seconds = self.board.changed - self.board.started
-            # All of it at the end: nobody else is working any more.
-            found = await _patiently(pods.members, client, self._resource, living=False)
-        self.board.wrong += pods.broken(found, self.board.jobs)
+            await self._look_at_ended(client)
 
     @property
     def done(self) -> bool:
@@ -119,12 +119,24 @@ class Show:
         while True:
             await asyncio.sleep(SAMPLE_S)
             try:
-                found = await pods.members(client, self._resource, living=True)
+                found = await pods.living(client, self._resource)
             except ApiError as error:
                 self.board.missed.append(str(error))
                 continue
             self.board.samples += 1
             self.board.wrong += pods.overfull(found, has)
+
+    async def _look(self, client: ApiClient) -> None:
+        while True:
+            await asyncio.sleep(DRAW_S)
+            await self._look_at_ended(client)
+
+    async def _look_at_ended(self, client: ApiClient) -> None:
+        for name in [name for name, seen in self.board.jobs.items() if seen.finished and name not in self.looked_at]:
+            found = await _patiently(pods.of_gang, client, self._resource, name)
+            self.looked_at.add(name)
+            self.board.wrong += pods.broken(found, {name: self.board.jobs[name]})
+            await _patiently(pods.remove, client, name)
 
     async def _live(self, console: Console) -> None:
         view = View(self.board, len(self.workload.gangs), self.workload.rule)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.demo.workload import Workload, compress, read
 from e2e.ground import nodes
 from e2e.ground.api import Api, ApiError
 from e2e.ground.controlplane import ControlPlane
@@ -17,6 +18,7 @@ from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
 
 ROOT = Path(__file__).resolve().parents[2]
+TRACE = ROOT / "e2e" / "models" / "kalos319.csv"
 MODEL = ROOT / "e2e" / "models" / "lingjun-h800.yaml"
 CRDS = ROOT / "crds"
 POOL = ROOT / "examples" / "10-pool-h800.yaml"
@@ -54,8 +56,9 @@ _ARGUMENTS = {
         f"--node-monitor-grace-period={_LEASE_S + 600}s",
     ],
     # 847 nodes would renew 17 leases a second.
-    "kwok": [f"--node-lease-duration-seconds={_LEASE_S}", f"--config={Path(__file__).with_name('simulation.yaml')}"],
+    "kwok": [f"--node-lease-duration-seconds={_LEASE_S}"],
 }
+_SIMULATION = Path(__file__).with_name("simulation.yaml")
 
 Say = Callable[[str], None]
 
@@ -89,6 +92,18 @@ class Fabric:
         """Hosts of each domain at a level (0: the widest), largest first."""
         return sorted(Counter(host.domains[depth] for host in self.hosts).values(), reverse=True)
 
+    def workload(self, *, speed: float = 1.0, gangs: int | None = None, seed: int = 1) -> Workload:
+        """The trace's gangs, pressed together for this cluster; see `e2e.demo.workload.compress`."""
+        return compress(
+            read(TRACE),
+            devices=self.devices,
+            per_node=self.pool.device.count,
+            largest=self.largest(),
+            speed=speed,
+            gangs=gangs,
+            seed=seed,
+        )
+
     def largest(self) -> dict[str, int]:
         """Hosts of the largest domain by level, narrowest first."""
         return {level: self.sizes(depth)[0] for depth, level in reversed(list(enumerate(self.levels)))}
@@ -107,7 +122,7 @@ class Stage:
 def stage(fabric: Fabric, say: Say) -> Iterator[Stage]:
     """Set everything up, and take it down at the end. `say` is told of each step that begins."""
     say("starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK")
-    with ControlPlane(extra_args=_ARGUMENTS) as plane:
+    with ControlPlane(extra_args=_ARGUMENTS, stages_file=_SIMULATION) as plane:
         say("installing Berth's CRDs")
         install(plane)
         say(f"adding {len(fabric.hosts)} hosts with {fabric.pool.device.count} devices each")

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -88,6 +89,16 @@ class Api:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def gone(self, path: str) -> bool:
+        """Whether an object is not there; ApiError where that cannot be told."""
+        try:
+            self.get(path)
+        except ApiError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return True
+        return False
 
     def get(self, path: str) -> JsonObject:
         """GET; ApiError on refusal, OSError when the server cannot be reached."""

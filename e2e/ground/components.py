@@ -25,7 +25,7 @@ PORT_NAMES = ("kube-apiserver", "etcd", "etcd-peer", "kube-controller-manager", 
 KUBELET_LABEL = "sim.berth.dev/kubelet"
 KUBELET_VALUE = "kwok"
 
-ENVIRONMENT: Mapping[str, str] = {"GOGC": "400", "GOMEMLIMIT": "1536MiB"}
+ENVIRONMENT: Mapping[str, str] = {"GOGC": "300", "GOMEMLIMIT": "2500MiB"}
 
 NODE_LEASE_S = 200
 NODE_GRACE_S = 250

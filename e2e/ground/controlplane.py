@@ -50,7 +50,8 @@ class ControlPlane:
     A directory is started from empty: what an earlier control plane left in it is removed, a directory that holds
     anything else is refused.  ``base_port`` is the API server's port, the five after it are used too; without it
     free ports are taken.  ``components`` are those to run, of ``components.COMPONENTS``; etcd and kube-apiserver
-    must be among them.  ``extra_args`` are added to a component's command line.  ``timeout_s`` is how long the
+    must be among them.  ``extra_args`` are added to a component's command line.  ``stages_file`` is a configuration of
+    KWOK to use in place of its standard stages and ours.  ``timeout_s`` is how long the
     start may take.
     """
 
@@ -62,6 +63,7 @@ class ControlPlane:
         components: Collection[str] = COMPONENTS,
         extra_args: Mapping[str, Sequence[str]] | None = None,
         binaries: Binaries | None = None,
+        stages_file: Path | None = None,
         timeout_s: float = 90.0,
     ) -> None:
         extra = {} if extra_args is None else dict(extra_args)
@@ -76,6 +78,7 @@ class ControlPlane:
         self._names = tuple(name for name in COMPONENTS if name in components)
         self._extra = extra
         self._binaries = Binaries() if binaries is None else binaries
+        self._stages_file = stages_file
         self._timeout_s = timeout_s
         self._layout: Layout | None = None
         self._children: dict[str, Child] = {}
@@ -264,7 +267,8 @@ class ControlPlane:
             )
             pki.write_secret(path, content.encode())
         if standard_stages:
-            at.stages.write_text(stages.configuration(standard_stages))
+            own = self._stages_file
+            at.stages.write_text(stages.configuration(standard_stages) if own is None else own.read_text())
         self._api = Api.from_kubeconfig(at.kubeconfig)
         self._health = {name: self._api.at(at.url(name)) for name in self._names}
 

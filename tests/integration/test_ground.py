@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from e2e.ground import nodes, ports, stages, workspace
-from e2e.ground.api import Api, ApiError, JsonObject
+from e2e.ground.api import Api, JsonObject
 from e2e.ground.binaries import Binaries
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.processes import ChildError, Identity
@@ -60,17 +60,6 @@ def phase_reached(api: Api, namespace: str, name: str, phase: str) -> JsonObject
 def terminated(found: JsonObject) -> Any:
     """How the pod's container ended."""
     return found["status"]["containerStatuses"][0]["state"]["terminated"]
-
-
-def gone(api: Api, path: str) -> bool:
-    """Whether an object is not there."""
-    try:
-        api.get(path)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return True
-    return False
 
 
 def test_every_component_runs_and_the_versions_agree(control_plane: ControlPlane) -> None:
@@ -125,7 +114,7 @@ def test_a_pod_without_annotations_runs_until_it_is_deleted(api: Api, namespace:
 
     started = time.monotonic()
     api.delete(f"{path}/one")
-    until(lambda: gone(api, f"{path}/one"), "the pod to go", timeout_s=10)
+    until(lambda: api.gone(f"{path}/one"), "the pod to go", timeout_s=10)
 
     assert time.monotonic() - started < 2
 
@@ -205,7 +194,7 @@ def test_a_deleted_pod_takes_its_terminate_seconds(api: Api, namespace: str, add
         phase_reached(api, namespace, name, "Running")
         started = time.monotonic()
         api.delete(f"{path}/{name}?gracePeriodSeconds=3")
-        until(partial(gone, api, f"{path}/{name}"), f"{name} to go", timeout_s=59)
+        until(partial(api.gone, f"{path}/{name}"), f"{name} to go", timeout_s=59)
         gone_after[name] = time.monotonic() - started
 
     # Upper bounds are those of the other rule, not of a quick machine: the grace period, and terminate-seconds.
@@ -262,7 +251,7 @@ def test_a_lost_node_holds_its_pods_until_it_is_back(api: Api, namespace: str, a
     assert "deletionTimestamp" in api.get(f"{path}/one")["metadata"]
 
     nodes.recover(api, node)
-    until(lambda: gone(api, f"{path}/one"), "the deleted pod to go", timeout_s=20)
+    until(lambda: api.gone(f"{path}/one"), "the deleted pod to go", timeout_s=20)
 
 
 def _tainted(api: Api, node: str, key: str) -> bool:
@@ -289,7 +278,7 @@ def test_two_control_planes_live_side_by_side(control_plane: ControlPlane, progr
         other.api.create("/api/v1/namespaces", {"metadata": {"name": "only-here"}})
 
         assert not set(other.ports.values()) & set(control_plane.ports.values())
-        assert gone(control_plane.api, "/api/v1/namespaces/only-here")
+        assert control_plane.api.gone("/api/v1/namespaces/only-here")
         stranger = other.api.at(control_plane.server)
         with pytest.raises(ssl.SSLError, match="certificate verify failed"):
             stranger.get("/api/v1/namespaces")
@@ -330,13 +319,13 @@ def test_a_component_can_be_killed_frozen_and_brought_back(tmp_path: Path, progr
         plane.kill("etcd")
         plane.start_component("etcd")
         plane.start_component("kube-apiserver")
-        assert not gone(plane.api, kept)
+        assert not plane.api.gone(kept)
 
         plane.pause("kube-apiserver")
         with Api.from_kubeconfig(plane.kubeconfig, timeout_s=1) as impatient, pytest.raises(TimeoutError):
             impatient.get(kept)
         plane.resume("kube-apiserver")
-        assert not gone(plane.api, kept)
+        assert not plane.api.gone(kept)
 
 
 def test_a_stop_leaves_the_logs_and_nothing_else(tmp_path: Path, programs: Binaries) -> None:

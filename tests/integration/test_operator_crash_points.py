@@ -34,10 +34,11 @@ def deciding(call: Call) -> bool:
 
 
 @pytest.mark.timeout(3 * 3600)
+@pytest.mark.parametrize("moment", Moment)
 def test_a_life_ends_the_same_whichever_write_the_operator_dies_at(
-    scene: Scene, operator: OperatorProcess, proxy: FaultProxy, capfd: pytest.CaptureFixture[str]
+    moment: Moment, scene: Scene, operator: OperatorProcess, proxy: FaultProxy, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """All points of all writes; the number of points is printed."""
+    """All points before, and all points after a write; their number is printed."""
 
     def tell(text: str) -> None:
         with capfd.disabled():  # it takes long, and is the result
@@ -56,23 +57,20 @@ def test_a_life_ends_the_same_whichever_write_the_operator_dies_at(
 
     different: dict[str, object] = {}
     points = 0
-    for moment in Moment:
-        number = 0
-        while True:
-            number += 1
-            name = f"{moment.name.lower()}-{number}"
-            with proxy.crash(operator, on=deciding, nth=number, moment=moment) as crash:
-                end = Life(scene, name, REPLICAS).live(revive)
-                fired = crash.fired
-            if end != expected:
-                different[f"{moment.value}: write {number}, {crash.call}"] = end
-                tell(f"another end: {end}")
-            scene.delete(name)
-            scene.wait_gone(name)
-            if not fired:
-                break
-            points += 1
-            tell(f"{points} crash points, {len(different)} with another end; {moment.name} {number}: {crash.call}")
+    while True:
+        name = f"{moment.name.lower()}-{points + 1}"
+        with proxy.crash(operator, on=deciding, nth=points + 1, moment=moment) as crash:
+            end = Life(scene, name, REPLICAS).live(revive)
+            fired = crash.fired
+        if end != expected:
+            different[f"{moment.value}: write {points + 1}, {crash.call}"] = end
+            tell(f"another end: {end}")
+        scene.delete(name)
+        scene.wait_gone(name)
+        if not fired:
+            break
+        points += 1
+        tell(f"{points} crash points {moment.name}, {len(different)} with another end: {crash.call}")
     assert different == {}, f"expected {expected}"
-    assert points > 2 * 2 * REPLICAS, "every creation of both attempts, and both moments"
-    tell(f"{points} crash points of a life of {REPLICAS} replicas with {len(writes)} writes: all end alike")
+    assert points > 2 * REPLICAS, "every creation of both attempts"
+    tell(f"{points} crash points {moment.name} of {len(writes)} writes of {REPLICAS} replicas: all end alike")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2e.ground.api import Api, ApiError
+from e2e.ground.api import Api
 from e2e.ground.waiting import until
 from tests.integration.scene import Scene
 
@@ -107,7 +107,7 @@ def test_a_namespace_that_is_deleted_takes_its_jobs_along(scene: Scene, api: Api
 
     scene.submit("next", replicas=2)
     scene.wait("next", "Running", timeout_s=60)
-    until(lambda: gone(api, f"/api/v1/namespaces/{other_namespace}"), "the namespace to be gone", timeout_s=60)
+    until(lambda: api.gone(f"/api/v1/namespaces/{other_namespace}"), "the namespace to be gone", timeout_s=60)
     assert scene.over_committed() == {}
 
 
@@ -116,16 +116,5 @@ def other_namespace(api: Api, scene: Scene) -> str:
     """A second namespace, in which pods can be created, for the test to delete."""
     name = f"{scene.namespace}-b"
     api.create("/api/v1/namespaces", {"metadata": {"name": name}})
-    until(lambda: not gone(api, f"/api/v1/namespaces/{name}/serviceaccounts/default"), "its account", timeout_s=30)
+    until(lambda: not api.gone(f"/api/v1/namespaces/{name}/serviceaccounts/default"), "its account", timeout_s=30)
     return name
-
-
-def gone(api: Api, path: str) -> bool:
-    """Whether an object is not there."""
-    try:
-        api.get(path)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return True
-    return False

@@ -1,12 +1,12 @@
 """Carrying out: in which order things are written, and for how long they count."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from berth.act.actuator import LEAVING_PAUSE, Actuator
+from berth.act.actuator import Actuator
+from berth.act.attempts import LEAVING_PAUSE
 from berth.act.pods import Replicas
 from berth.api.pod_defaults import PodDefaults
 from berth.cluster import project, records
@@ -19,13 +19,6 @@ from tests.unit.small_cluster import refusal
 from tests.unit.wire_objects import GPU, a_template, own_pod, placed, pod_object, pool_facts, status_of
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def ground() -> AsyncIterator[Ground]:
-    made = Ground()
-    yield made
-    await made.actuator.finish(0)
 
 
 async def test_a_placement_is_on_record_before_its_first_pod(ground: Ground) -> None:
@@ -158,6 +151,36 @@ async def test_a_pod_is_deleted_by_uid(ground: Ground) -> None:
     assert dict(ground.mirror.own_pods()) == {}
     plan = await ground.run()
     assert [decision.verb for decision in plan.decisions] == [Verb.CLOSE]
+
+
+def succeeding(ground: Ground) -> None:
+    """A job whose two replicas have just succeeded, with the Service and the budget of its attempt."""
+    ground.submit(status=status_of(placed("n1", "n2", created=True)))
+    for rank in (0, 1):
+        pod = own_pod(f"train-1-{rank}", uid=f"u{rank}", phase="Succeeded")
+        ground.mirror.put_own_pod(("team", f"train-1-{rank}"), pod)
+    for kind in ("services", "poddisruptionbudgets"):
+        metadata = {"name": "train-1", "namespace": "team", "labels": {"berth.dev/job-uid": "train-uid"}}
+        ground.cluster.put(kind, {"metadata": metadata})
+
+
+async def test_an_attempt_that_has_succeeded_loses_service_and_budget_before_its_end_is_told(ground: Ground) -> None:
+    """Afterwards nobody would look, had the operator died in between; its pods stay, with their logs."""
+    succeeding(ground)
+    plan = await ground.run()
+    assert [decision.verb for decision in plan.decisions] == [Verb.FINISH]
+    assert ground.cluster.writes() == [BUDGET.replace("create", "delete"), SERVICE.replace("create", "delete"), STATUS]
+    assert ground.status()["state"] == "Succeeded"
+
+
+async def test_what_may_not_be_removed_does_not_hold_the_end_of_a_job_up(ground: Ground) -> None:
+    """Its devices come free; an event tells what was left behind."""
+    succeeding(ground)
+    ground.cluster.fail(BUDGET.replace("create", "delete"), refusal(403, "Forbidden", "no"), times=10**6)
+    await ground.run()
+    assert ground.status()["state"] == "Succeeded"
+    assert ground.taken() == set()
+    assert any(note.startswith("left behind: ") and "403 Forbidden" in note for note in await ground.notes())
 
 
 async def test_a_finished_job_is_removed_with_all_that_belongs_to_it(ground: Ground) -> None:

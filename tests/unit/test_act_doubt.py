@@ -1,7 +1,6 @@
 """Carrying out in doubt: refusals, conflicts, lost answers, and events that come between decision and deed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,6 @@ from tests.unit.small_cluster import refusal, unreachable
 from tests.unit.wire_objects import a_template, job_object, placed, pod_object, status_of
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def ground() -> AsyncIterator[Ground]:
-    made = Ground()
-    yield made
-    await made.actuator.finish(0)
 
 
 async def test_a_guard_that_fails_makes_the_job_be_read_and_decided_anew(ground: Ground) -> None:

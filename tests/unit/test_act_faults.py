@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from berth.act.actuator import LEAVING_PAUSE
+from berth.act.attempts import LEAVING_PAUSE
 from berth.act.pods import budget
 from berth.core.plan import Verb
 from berth.kube.errors import ApiError

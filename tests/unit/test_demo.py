@@ -12,7 +12,7 @@ from e2e.demo.fabric_map import FabricMap, Marks
 from e2e.demo.pods import Member, broken, overfull
 from e2e.demo.stage import Fabric
 from e2e.demo.view import View
-from e2e.demo.workload import Gang, TraceError, Workload
+from e2e.demo.workload import Gang, TraceError
 
 MODELS = Path(__file__).resolve().parents[2] / "e2e" / "models"
 TRACE = MODELS / "kalos319.csv"
@@ -28,18 +28,6 @@ def lingjun() -> Fabric:
 def small() -> Fabric:
     """16 hosts: two spines, two leaves under each, four hosts under each leaf."""
     return Fabric.load(MODELS / "small-h800.yaml")
-
-
-def compressed(fabric: Fabric, *, speed: float = 1.0, gangs: int | None = None, seed: int = 1) -> Workload:
-    return workload.compress(
-        workload.read(TRACE),
-        devices=fabric.devices,
-        per_node=fabric.pool.device.count,
-        largest=fabric.largest(),
-        speed=speed,
-        gangs=gangs,
-        seed=seed,
-    )
 
 
 def seen(name: str, nodes: tuple[str, ...] = (), **more: object) -> Seen:
@@ -71,7 +59,7 @@ def hear(board: Board, *news: Seen) -> None:
 class TestWorkload:
     def test_the_whole_trace_asks_for_the_stated_load_at_the_stated_pace(self, lingjun: Fabric) -> None:
         """Pods a second and share of the device-seconds are what the constants say."""
-        made = compressed(lingjun)
+        made = lingjun.workload()
         window = made.gangs[-1].at
         pods = sum(gang.replicas for gang in made.gangs)
         asked = sum(gang.replicas * gang.devices * gang.run_s for gang in made.gangs)
@@ -81,35 +69,35 @@ class TestWorkload:
 
     def test_order_of_submission_and_of_run_time_is_that_of_the_trace(self, lingjun: Fabric) -> None:
         """What came later comes later, what ran longer runs longer."""
-        runs, gangs = workload.read(TRACE), compressed(lingjun).gangs
+        runs, gangs = workload.read(TRACE), lingjun.workload().gangs
         assert [gang.at for gang in gangs] == sorted(gang.at for gang in gangs)
         by_trace = sorted(range(len(runs)), key=lambda index: runs[index].duration_s)
         assert [gangs[index].run_s for index in by_trace] == sorted(gang.run_s for gang in gangs)
 
     def test_every_gang_has_the_devices_of_its_job(self, lingjun: Fabric) -> None:
         """Replicas times devices is what the trace says, on as many nodes."""
-        runs, gangs = workload.read(TRACE), compressed(lingjun).gangs
+        runs, gangs = workload.read(TRACE), lingjun.workload().gangs
         assert [(run.nodes, run.gpus) for run in runs] == [(g.replicas, g.replicas * g.devices) for g in gangs]
 
     def test_speed_divides_all_times(self, lingjun: Fabric) -> None:
         """Twice as fast: every gap and every run time is half."""
-        once, twice = compressed(lingjun).gangs, compressed(lingjun, speed=2.0).gangs
+        once, twice = lingjun.workload().gangs, lingjun.workload(speed=2.0).gangs
         assert [gang.at / 2 for gang in once] == pytest.approx([gang.at for gang in twice])
         assert [gang.run_s / 2 for gang in once] == pytest.approx([gang.run_s for gang in twice], abs=0.01)
 
     def test_fewer_gangs_are_taken_evenly_and_more_than_there_are_refused(self, lingjun: Fabric) -> None:
         """Forty of them reach from the first to near the last; 320 are too many, and the message says how many are."""
-        names = [gang.name for gang in compressed(lingjun, gangs=40).gangs]
+        names = [gang.name for gang in lingjun.workload(gangs=40).gangs]
         assert (len(set(names)), names[0]) == (40, "kalos-000")
         assert names[-1] > "kalos-300"
         with pytest.raises(TraceError, match="320 gangs are wanted, the trace has 319; ask for fewer"):
-            compressed(lingjun, gangs=320)
+            lingjun.workload(gangs=320)
 
     def test_only_the_seed_decides_who_is_bound_to_a_domain(self, lingjun: Fabric) -> None:
         """Same seed, same gangs; bound are multi-node gangs only, to the narrowest level that can hold them."""
-        made = compressed(lingjun).gangs
-        assert made == compressed(lingjun).gangs
-        assert made != compressed(lingjun, seed=2).gangs
+        made = lingjun.workload().gangs
+        assert made == lingjun.workload().gangs
+        assert made != lingjun.workload(seed=2).gangs
         bound = [gang for gang in made if gang.level is not None]
         assert {(gang.replicas > 1, gang.level) for gang in bound} == {(True, "leaf"), (True, "spine")}
         assert all((gang.level == "leaf") == (gang.replicas <= 8) for gang in bound)

@@ -9,28 +9,22 @@ A write without an answer may have happened: the job is read until the API serve
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from berth.act.belongings import Belongings
-from berth.act.devices import Chosen
-from berth.act.pods import Replicas, taken_by_scheduler
-from berth.act.refusals import taken, told
+from berth.act.attempts import LEAVING_PAUSE, Attempts
 from berth.act.statuses import Told, begins_to_wait
-from berth.act.templates import TemplateError
 from berth.api.job import TrainingJob
 from berth.api.names import API_VERSION, JOB_KIND
-from berth.cluster import project, records
+from berth.cluster import records
 from berth.cluster.jobs import JobEntry
 from berth.cluster.mirror import Mirror
-from berth.cluster.pools import PoolFacts
-from berth.core.model import Placement, Record
 from berth.core.plan import Decision, Plan, Verb
-from berth.kube.client import ApiClient, JsonObject
-from berth.kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Transient
+from berth.kube.client import ApiClient
+from berth.kube.errors import ApiError, Conflict, NotFound, Transient
 from berth.kube.events import EventRecorder, Regarding
-from berth.kube.resources import PODS, TRAINING_JOBS
+from berth.kube.resources import TRAINING_JOBS
 from berth.kube.retries import persist
 
 logger = logging.getLogger(__name__)
@@ -41,8 +35,6 @@ PATIENCE = 20.0
 """Seconds for which one call is tried again before its decision is given up and the job read anew."""
 REFUSED_PAUSE = 5.0
 """Seconds for which a job is left alone after the API server refused what was decided for it."""
-LEAVING_PAUSE = 10.0
-"""Seconds for which what the API server has agreed to delete is believed to go, though no watch has told so."""
 UNKNOWN_PAUSE = 1.0
 """Seconds before a job of which it is not known how it stands is asked about again."""
 
@@ -71,15 +63,20 @@ class Actuator:
         self._client = client
         self._mirror = mirror
         self._recorder = recorder
-        self._epoch = epoch
-        self._priority_class = priority_class
         self._on_record = on_record
-        self._belongings = Belongings(client, self._retrying)
+        self._attempts = Attempts(
+            client,
+            mirror,
+            self._retrying,
+            epoch=epoch,
+            priority_class=priority_class,
+            clock=clock,
+            monotonic=monotonic,
+        )
         self._clock = clock
         self._monotonic = monotonic
         self._told = Told(report_every)
         self._paused: dict[str, float] = {}
-        self._asked: dict[tuple[tuple[str, str], str], float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when carrying out hits a bug: the operator must not go on, its memory may be wrong."""
@@ -130,10 +127,7 @@ class Actuator:
         for uid in [uid for uid, until in self._paused.items() if until <= now]:
             del self._paused[uid]
             self._mirror.touch_uid(uid)
-        for asked in [asked for asked, until in self._asked.items() if until <= now]:
-            del self._asked[asked]
-            self._mirror.pod_may_stay(*asked)
-        times = (self._told.next_due, *self._paused.values(), *self._asked.values())
+        times = (self._told.next_due, *self._paused.values(), *self._attempts.remind())
         upcoming = [at for at in times if at is not None]
         return max(0.0, min(upcoming) - now) if upcoming else None
 
@@ -174,10 +168,12 @@ class Actuator:
             else:
                 if decision.verb is Verb.FINISH:
                     # Once it is written that a job has ended, nobody looks after it any more.
-                    await self._let_go(entry, seen, decision)
+                    await self._let_go_of_finished(entry, seen, decision)
                 await self._write(entry, seen, decision, priority)
                 if self._mirror.jobs.get(entry.key) is entry:  # else it went while its status was on the way
-                    await self._touch_pods(entry, seen, decision)
+                    await self._attempts.carry_out(entry, seen, decision)
+                    if decision.verb is not Verb.FINISH:
+                        await self._let_go(entry, seen, decision)
         except (Conflict, NotFound) as error:
             logger.info("decided on an older state", extra={"job": str(entry.key), "error": str(error)})
             await self._read_again(entry)
@@ -231,105 +227,22 @@ class Actuator:
                 warning=event.warning,
             )
 
-    async def _touch_pods(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
-        if decision.delete:
-            ending = decision.record.ending
-            doomed = decision.delete
-            if ending is not None and ending.cause.of_scheduler:
-                why = ending.message
-                await self._each(doomed, lambda pod: self._mark_disrupted(entry, *pod, why))
-            await self._each(doomed, lambda pod: self._delete_pod(entry, *pod))
-        if decision.create:
-            await self._create(entry, seen, decision.record, decision.create)
-        if decision.verb is not Verb.FINISH:
+    async def _let_go_of_finished(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
+        """What may not be removed is told, and holds neither the job's end nor its devices up."""
+        try:
             await self._let_go(entry, seen, decision)
+        except Transient:
+            raise
+        except ApiError as error:
+            logger.warning("left behind", extra={"job": str(entry.key), "error": str(error)})
+            note = f"left behind: {error}"
+            self._recorder.post(
+                regarding(entry.manifest), reason="LeftBehind", note=note, action=decision.verb, warning=True
+            )
 
     async def _let_go(self, entry: JobEntry, seen: TrainingJob, decision: Decision) -> None:
         if decision.closed is not None:
-            await self._belongings.delete(entry, seen, decision.closed)
-
-    async def _create(self, entry: JobEntry, seen: TrainingJob, record: Record, ranks: tuple[int, ...]) -> None:
-        """Create pods of an attempt. What is refused ends the attempt, by the next cycle's decision."""
-        placement = record.placement
-        assert placement is not None, "pods are created for a placement"
-        pool = self._mirror.pools.facts(placement.pool)
-        try:
-            if pool is None:
-                raise TemplateError(f"AcceleratorPool {placement.pool} is gone")
-            if pool.problem is not None:
-                raise TemplateError(f"AcceleratorPool {placement.pool} cannot be used: {pool.problem[1]}")
-            if pool.defaults_id != placement.defaults:
-                # A gang is made of one kind of pod, and it was planned by what it asked for then.
-                raise TemplateError(f"podDefaults of AcceleratorPool {placement.pool} changed while the gang was made")
-            replicas = Replicas(
-                seen, record.attempt, pool.resource, self._epoch, self._priority_class, pool_defaults=pool.defaults
-            )
-
-            def pod(rank: int) -> JsonObject:
-                return replicas.pod(rank, placement.nodes[rank], _chosen(pool, placement, rank))
-
-            # Rank 0 first: what else the attempt has belongs to that pod.
-            if ranks[0] == 0:
-                await self._create_pod(entry, pod(0))
-            anchor = entry.pods.get(project.pod_name(entry.key.name, record.attempt, 0))
-            if anchor is None:
-                return  # it has gone already: the next cycle sees to that
-            await self._belongings.create(entry, seen, record.attempt, anchor.pod.uid)
-            await self._each(ranks[ranks[0] == 0 :], lambda rank: self._create_pod(entry, pod(rank)))
-        except TemplateError as error:
-            self._mirror.set_refused(entry.uid, str(error))
-        except (Conflict, NotFound, Transient):
-            raise
-        except ApiError as error:
-            self._mirror.set_refused(entry.uid, told(error))
-
-    async def _create_pod(self, entry: JobEntry, pod: JsonObject) -> None:
-        name, namespace = pod["metadata"]["name"], entry.key.namespace
-        try:
-            made = await self._retrying(self._client.create, PODS, pod, namespace=namespace, metadata_only=True)
-        except AlreadyExists:
-            made = await self._retrying(self._client.get, PODS, name, namespace=namespace)
-            own = project.own_pod(made)
-            if not _owned(made, entry) or own.job_uid != entry.uid:
-                raise TemplateError(taken(name)) from None
-        else:
-            try:
-                own = project.own_pod({**pod, "metadata": made["metadata"]})
-            except ValueError:  # the server reads quantities that are not read here, such as null, and writes them anew
-                own = project.own_pod(await self._retrying(self._client.get, PODS, name, namespace=namespace))
-        if own.job_uid == entry.uid:  # else a webhook took the label: no watch of Berth's pods would ever tell of it
-            self._mirror.answer_own_pod((namespace, name), own)
-
-    async def _mark_disrupted(self, entry: JobEntry, name: str, uid: str, why: str) -> None:
-        """Say in the pod's status, in the words of Kubernetes, that the scheduler takes it: for whoever watches pods.
-
-        The uid guards: another pod of that name is not marked. Tried once: the mark is a courtesy, the pod has to go.
-        """
-        body = taken_by_scheduler(uid, why, int(self._clock()))
-        try:
-            await self._client.patch(
-                PODS,
-                name,
-                body,
-                namespace=entry.key.namespace,
-                subresource="status",
-                kind="strategic",
-                metadata_only=True,
-            )
-        except (NotFound, Conflict):
-            return  # gone, or gone and made anew by somebody
-        except ApiError as error:
-            logger.warning("not marked", extra={"job": str(entry.key), "pod": name, "error": str(error)})
-
-    async def _delete_pod(self, entry: JobEntry, name: str, uid: str) -> None:
-        key = (entry.key.namespace, name)
-        try:
-            await self._retrying(self._client.delete, PODS, name, namespace=entry.key.namespace, uid=uid)
-        except (NotFound, Conflict):  # gone, or gone and made anew by somebody: either way not ours to delete
-            self._mirror.pod_is_gone(key, uid)
-        else:
-            self._mirror.pod_is_leaving(key, uid)
-            self._asked[key, uid] = self._monotonic() + LEAVING_PAUSE
+            await self._attempts.let_go(entry, seen, decision.closed)
 
     async def _remove(self, entry: JobEntry) -> None:
         logger.info("time to live is over", extra={"job": str(entry.key), "verb": Verb.REMOVE})
@@ -371,26 +284,6 @@ class Actuator:
             logger.error("unreadable TrainingJob", extra={"job": str(entry.key), "error": str(error)})
             self._paused[entry.uid] = self._monotonic() + REFUSED_PAUSE
 
-    async def _each(self, items: Sequence[T], work: Callable[[T], Awaitable[None]]) -> None:
-        """Do the work for each, to the end; then raise the first error, if there was one.
-
-        As many at a time as the client has requests: what a pod is made of is in memory only while it is sent, and a
-        gang of thousands does not stop the loop while all of its pods are made.
-        """
-        waiting = enumerate(items)
-        errors: dict[int, Exception] = {}
-
-        async def worker() -> None:
-            for number, item in waiting:
-                try:
-                    await work(item)
-                except Exception as error:  # noqa: BLE001  # raised below, once the others are done
-                    errors[number] = error
-
-        await asyncio.gather(*(worker() for _ in range(min(len(items), self._client.limit))))
-        if errors:
-            raise errors[min(errors)]
-
     async def _retrying(self, call: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await persist(
             partial(call, *args, **kwargs), deadline=self._monotonic() + PATIENCE, clock=self._monotonic
@@ -401,15 +294,3 @@ def regarding(job: TrainingJob) -> Regarding:
     """What an event about a job refers to."""
     metadata = job.metadata
     return Regarding(API_VERSION, JOB_KIND, metadata.name, metadata.uid, metadata.namespace)
-
-
-def _chosen(pool: PoolFacts, placement: Placement, rank: int) -> Chosen | None:
-    """The devices that a placement gives to a rank, in the words of its pool; None where the plugin chooses."""
-    if not placement.devices:
-        return None
-    return Chosen(pool.hand_over, pool.resource, placement.devices[rank], placement.admitted_at, rank)
-
-
-def _owned(obj: JsonObject, entry: JobEntry) -> bool:
-    """Whether a pod that was found under one of the job's names is the job's."""
-    return any(owner.get("uid") == entry.uid for owner in obj["metadata"].get("ownerReferences") or ())

@@ -9,7 +9,7 @@ object that was just sent.
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 from urllib.parse import urlencode
 
 from berth.api import names
@@ -31,6 +31,15 @@ _PATCHES: Mapping[PatchKind, str] = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
+
+
+class Selection(TypedDict, total=False):
+    """Which objects a list holds (all if nothing is said), and how much of each."""
+
+    namespace: str | None
+    label_selector: str
+    field_selector: str
+    metadata_only: bool
 
 
 class ApiClient(Transport):
@@ -58,26 +67,15 @@ class ApiClient(Transport):
         self,
         resource: Resource,
         *,
-        namespace: str | None = None,
-        label_selector: str = "",
-        field_selector: str = "",
         limit: int | None = None,
         continue_token: str = "",
-        metadata_only: bool = False,
+        **selection: Unpack[Selection],
     ) -> JsonObject:
         """One page of a list, at the newest state; `listing.list_all` goes through all pages.
 
         Without `metadata.managedFields`, which nobody reads.
         """
-        request = list_request(
-            resource,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            limit=limit,
-            continue_token=continue_token,
-            metadata_only=metadata_only,
-        )
+        request = list_request(resource, limit=limit, continue_token=continue_token, **selection)
         return listed(request, await self.request(request))
 
     async def create(
@@ -271,24 +269,17 @@ class ApiClient(Transport):
 
 
 def list_request(
-    resource: Resource,
-    *,
-    namespace: str | None = None,
-    label_selector: str = "",
-    field_selector: str = "",
-    limit: int | None = None,
-    continue_token: str = "",
-    metadata_only: bool = False,
+    resource: Resource, *, limit: int | None = None, continue_token: str = "", **selection: Unpack[Selection]
 ) -> Request:
     """The request of one page of a list."""
     query = {
-        "labelSelector": label_selector,
-        "fieldSelector": field_selector,
+        "labelSelector": selection.get("label_selector", ""),
+        "fieldSelector": selection.get("field_selector", ""),
         "limit": limit,
         "continue": continue_token,
     }
-    accept = _METADATA_LIST if metadata_only else _JSON
-    return _request("list", "GET", resource, namespace, query=query, accept=accept)
+    accept = _METADATA_LIST if selection.get("metadata_only") else _JSON
+    return _request("list", "GET", resource, selection.get("namespace"), query=query, accept=accept)
 
 
 def listed(request: Request, payload: bytes) -> JsonObject:

@@ -15,9 +15,9 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, Unpack
 
-from berth.kube.client import ApiClient, JsonObject, list_request, listed
+from berth.kube.client import ApiClient, JsonObject, Selection, list_request, listed
 from berth.kube.errors import Gone
 from berth.kube.resources import Resource
 from berth.kube.transport import Request
@@ -61,11 +61,8 @@ async def list_all(
     resource: Resource,
     *,
     project: Callable[[JsonObject], T | None],
-    namespace: str | None = None,
-    label_selector: str = "",
-    field_selector: str = "",
-    metadata_only: bool = False,
     page_size: int = PAGE,
+    **selection: Unpack[Selection],
 ) -> Listing[T]:
     """All objects at the newest state, as `project` sees them; those that it makes None of are left out.
 
@@ -73,15 +70,7 @@ async def list_all(
     """
 
     async def fetch(limit: int | None, token: str) -> tuple[Request, bytes]:
-        request = list_request(
-            resource,
-            namespace=namespace,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            limit=limit,
-            continue_token=token,
-            metadata_only=metadata_only,
-        )
+        request = list_request(resource, limit=limit, continue_token=token, **selection)
         return request, await client.request(request)
 
     async def pages(limit: int | None) -> Listing[T]:
