@@ -109,6 +109,10 @@ class Scene:
         wanted = ("logs", "-l", selector, "--tail=-1", "--prefix=false", "--ignore-errors")
         return self.cluster.kubectl_result("-n", install.NAMESPACE, *wanted).stdout
 
+    def operator_lines(self) -> list[JsonObject]:
+        """The same, decoded."""
+        return [json.loads(line) for line in self.operator_log().splitlines() if line.startswith("{")]
+
     def leader(self) -> str:
         """Name of the operator's pod that holds the Lease."""
         lease = self.api.get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/berth-operator")

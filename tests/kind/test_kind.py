@@ -1,9 +1,14 @@
 """Berth on real kubelets: from its image, under its own service account, with real containers."""
 
+import json
+import re
+from typing import Any
+
 import pytest
 
 from berth.api.folding import unfold
 from e2e.ground.waiting import until
+from e2e.images.berth import ROOT
 from e2e.kind import install
 from e2e.kind.cluster import DEVICES
 from tests.kind.scene import Scene
@@ -70,9 +75,39 @@ def test_a_node_that_is_killed_is_left_and_its_gang_runs_elsewhere(scene: Scene)
     assert done.get("failures", 0) == 0
 
 
-def test_the_operator_was_never_refused_anything(scene: Scene) -> None:
-    """After all that: no request of the operators that are there was forbidden."""
-    log = scene.operator_log()
+def test_the_examples_apply_and_each_job_says_where_it_stands(scene: Scene) -> None:
+    """As they are but for images, which are not to be pulled. What has no room here says why."""
+    for example in sorted((ROOT / "examples").glob("*.yaml")):
+        ours = rf"\1image: {install.TRAINER}\n\1imagePullPolicy: Never"
+        manifests = re.sub(r"^( +)image: \S+$", ours, example.read_text(), flags=re.MULTILINE)
+        scene.cluster.kubectl("apply", "-f", "-", stdin=manifests)
+    try:
+        jobs = until(lambda: told(scene), "Berth to say of all examples where they stand", timeout_s=60, poll_s=0.5)
+    finally:
+        names = ("namespace/vision", "namespace/llm", "apool/ascend-910c", "apool/prototype")
+        scene.cluster.kubectl("delete", "--wait=false", *names)
 
-    assert "leading" in log.lower()
-    assert [line for line in log.splitlines() if "forbidden" in line.lower() or '"403"' in line] == []
+    waiting = {name: status["pending"]["reason"] for name, status in jobs.items() if "pending" in status}
+    assert {waiting[name] for name in ("resnet", "llama-8b", "detector")} == {"TooLarge"}
+    assert waiting["llama-70b-cann"] in {"PoolNotReady", "TooLarge"}  # a pool without nodes has no room either
+    assert jobs["embedder"]["pool"] == "h800"
+
+
+def told(scene: Scene) -> dict[str, dict[str, Any]]:
+    """Statuses of the examples' jobs by name; empty until each was placed, or waits for another reason than a look."""
+    found = scene.api.get("/apis/berth.dev/v1alpha1/trainingjobs")["items"]
+    statuses = {str(job["metadata"]["name"]): job.get("status", {}) for job in found}
+    done = (
+        "attempt" in status or status.get("pending", {}).get("reason") not in {None, "Validating"}
+        for status in statuses.values()
+    )
+    return statuses if all(done) else {}
+
+
+def test_the_operator_was_never_refused_anything_and_met_no_error(scene: Scene) -> None:
+    """After all that: no request was forbidden, the fence held from the first leader on, and nothing was an error."""
+    lines = scene.operator_lines()
+
+    assert [line for line in lines if line["message"] == "leading"] != []
+    assert [line for line in lines if "orbidden" in json.dumps(line)] == []
+    assert [line for line in lines if line["level"] in {"ERROR", "CRITICAL"}] == []

@@ -74,11 +74,13 @@ class Fence:
         try:
             there = await self._client.get(CONFIG_MAPS, self._name, namespace=self._namespace)
         except NotFound:
-            body: JsonObject = {"metadata": {"name": self._name}, "data": {_EPOCH: str(term)}}
+            # The first is 1: the proof needs one before it, and a label cannot be -1.
+            epoch = max(term, 1)
+            body: JsonObject = {"metadata": {"name": self._name}, "data": {_EPOCH: str(epoch)}}
             await self._client.create(CONFIG_MAPS, body, namespace=self._namespace)
-            return term
+            return epoch
         before = (there.get("data") or {}).get(_EPOCH, "")
-        epoch = max(term, int(before) + 1 if before.isdecimal() else 0)
+        epoch = max(term, int(before) + 1 if before.isdecimal() else 1)
         body = {**there, "data": {**(there.get("data") or {}), _EPOCH: str(epoch)}}
         await self._client.update(CONFIG_MAPS, self._name, body, namespace=self._namespace)
         return epoch
