@@ -41,6 +41,7 @@ integration: ground ## Tests on the real API server
 
 e2e: $(SETUP) ## Berth's image on real kubelets: a kind cluster of three nodes (root or Docker; no registry needed)
 	@$(BIN)/python -m e2e.kind doctor
+	@$(BIN)/python -m e2e.kind prepare
 	$(BIN)/python -m pytest -q -m kind tests/kind
 
 image: $(SETUP) ## Berth's image: by the Dockerfile, or from Debian packages where no base image can be pulled

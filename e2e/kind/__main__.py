@@ -11,11 +11,13 @@ from e2e.ground.gobuild import BuildError
 from e2e.ground.progress import Progress
 from e2e.images.berth import ImageError
 from e2e.images.debian import PackagesError
-from e2e.kind import cluster, daemon, doctor, install
+from e2e.kind import cluster, daemon, doctor, install, node
 
 _EXPECTED = (BuildError, ImageError, PackagesError, TimeoutError, cluster.ClusterError, daemon.DockerError)
 _name = click.option("--name", default="berth", show_default=True, help="Name of the cluster.")
-_stock = click.option("--stock", is_flag=True, help="Take kind's own node image, which has to be pulled.")
+_stock = click.option(
+    "--stock", is_flag=True, envvar="BERTH_KIND_STOCK", help="Take kind's own node image, which has to be pulled."
+)
 
 
 class _Group(click.Group):
@@ -37,6 +39,17 @@ def main() -> None:
 def examine() -> None:
     """Say whether kind can start here, and why not; exit code 1 when it cannot."""
     sys.exit(doctor.main())
+
+
+@main.command()
+@_stock
+def prepare(stock: bool) -> None:
+    """Build and make what takes long, once: programs and, unless it is pulled, the node image."""
+    progress = Progress()
+    Binaries(progress=progress).ensure(["kind", "kubectl", "helm"])
+    with daemon.borrowed(os.environ, progress=progress) as docker:
+        if not stock:
+            click.echo(node.ensure(docker, environ=os.environ, progress=progress))
 
 
 @main.command()

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,18 @@ def start(environ: Mapping[str, str], *, progress: Progress) -> Docker:
     until(up, f"dockerd to answer; see {log}", timeout_s=_READY_S, poll_s=0.3)
     progress.end(f"runs, log in {log}")
     return docker
+
+
+@contextmanager
+def borrowed(environ: Mapping[str, str], *, progress: Progress, keep: bool = False) -> Iterator[Docker]:
+    """A Docker for a while: one that was started for it is stopped afterwards, unless it is to be kept."""
+    there = present(environ)
+    docker = there or start(environ, progress=progress)
+    try:
+        yield docker
+    finally:
+        if there is None and not keep:
+            stop(environ)
 
 
 def stop(environ: Mapping[str, str]) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.ground.progress import Progress
-from e2e.kind import doctor, install
+from e2e.kind import daemon, doctor, install
 from e2e.kind.cluster import Cluster
 from tests.kind.scene import Scene
 
 _NAME = "berth-e2e"
-_STOCK = os.environ.get("BERTH_KIND_NODE", "assembled") == "stock"
+_STOCK = bool(os.environ.get("BERTH_KIND_STOCK"))
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +27,15 @@ def cluster() -> Iterator[Cluster]:
     missing = doctor.lacking(doctor.examine(os.environ))
     if missing:
         pytest.fail("kind cannot start here: " + "; ".join(map(str, missing)), pytrace=False)
-    with Cluster.create(_NAME, stock=_STOCK) as made:
+    keep = bool(os.environ.get("KEEP"))
+    progress = Progress()
+    with daemon.borrowed(os.environ, progress=progress, keep=keep), Cluster.create(_NAME, stock=_STOCK) as made:
         try:
             made.accelerate(install.LABELS)
-            install.install(made, progress=Progress())
+            install.install(made, progress=progress)
             yield made
         finally:
-            if not os.environ.get("KEEP"):
+            if not keep:
                 made.delete()
 
 
