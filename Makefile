@@ -58,10 +58,11 @@ check: $(SETUP) ## Formatting, lint, types, layers, dependencies, drift of gener
 	$(BIN)/deptry .
 	@$(MAKE) --no-print-directory generate CHECK=--check
 
-generate: $(SETUP) ## Write the CRDs and the reference anew
+generate: $(SETUP) ## Write the CRDs, the policies' parameters and the reference anew
 	$(BIN)/python -m berth.api.crd $(CHECK) crds
 	$(BIN)/python -m berth.api.reference $(CHECK) docs/reference
 	$(BIN)/python -m berth.accel.reference $(CHECK) docs/reference
+	$(BIN)/python -m berth.accel.parameters $(CHECK) policies
 	$(BIN)/python -m berth.app.metrics.reference $(CHECK) docs/reference
 	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
 

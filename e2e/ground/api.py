@@ -49,13 +49,15 @@ class Api:
     May be used from several threads: a request takes an idle connection, or opens one, and gives it back.
     """
 
-    def __init__(self, server: str, context: ssl.SSLContext, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, server: str, context: ssl.SSLContext, *, token: str = "", timeout_s: float = _TIMEOUT_S) -> None:
         address = urlsplit(server)
         if address.hostname is None or address.port is None:
             raise ValueError(f"server {server!r} is not an address like https://127.0.0.1:6443")
         self._host, self._port = address.hostname, address.port
         self._context = context
         self._timeout_s = timeout_s
+        self._token = token
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._idle: list[http.client.HTTPSConnection] = []
         self._lock = threading.Lock()
 
@@ -71,9 +73,16 @@ class Api:
         )
         return cls(cluster["server"], context, timeout_s=timeout_s)
 
+    @classmethod
+    def with_token(cls, kubeconfig: Path, token: str) -> "Api":
+        """The server of a kubeconfig, as whoever the token says, such as a service account."""
+        cluster = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        return cls(cluster["server"], ssl.create_default_context(cadata=authority), token=token)
+
     def at(self, server: str) -> "Api":
         """The same user at another server."""
-        return Api(server, self._context, timeout_s=self._timeout_s)
+        return Api(server, self._context, token=self._token, timeout_s=self._timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +121,10 @@ class Api:
         """PATCH with a ``merge`` or ``strategic-merge`` patch."""
         return self._json("PATCH", path, body, content_type=f"application/{kind}-patch+json")
 
+    def replace(self, path: str, body: JsonObject) -> JsonObject:
+        """PUT an object in the place of the one that is there."""
+        return self._json("PUT", path, body)
+
     def delete(self, path: str, body: JsonObject | None = None) -> JsonObject:
         """DELETE an object, or a whole collection."""
         return self._json("DELETE", path, body)
@@ -135,7 +148,8 @@ class Api:
         connection = self._take()
         content = None if body is None else json.dumps(body).encode()
         try:
-            connection.request(method, path, content, {"Content-Type": content_type, "Accept": "application/json"})
+            headers = {"Content-Type": content_type, "Accept": "application/json", **self._headers}
+            connection.request(method, path, content, headers)
             response = connection.getresponse()
             answer = response.read()
         except BaseException:

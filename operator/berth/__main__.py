@@ -1,12 +1,12 @@
 """`berth`: the command. Imports of weight happen inside the commands that need them, so that its help is quick."""
 
-import asyncio
 import sys
 from pathlib import Path
 
 import click
 
 from berth import __version__
+from berth.cli.commands import COMMANDS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,6 +33,8 @@ def run(
     log_level: str,
 ) -> None:
     """Run the operator until SIGTERM."""
+    import asyncio
+
     from berth.app import logs
     from berth.app.operator import StartError, start
     from berth.app.settings import SettingsError, load
@@ -69,6 +71,10 @@ def replay(file: Path, job: str | None) -> None:
         if job:
             click.echo(again.difference(saved.plan, plan), err=True)
         sys.exit(1)
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

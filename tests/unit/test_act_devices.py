@@ -31,9 +31,9 @@ def test_the_pod_asks_for_its_devices_before_it_is_bound() -> None:
     }
 
 
-def test_annotations_of_the_template_stay_and_do_not_stand_above() -> None:
-    """Nobody can ask for devices that Berth did not choose."""
-    template = {**a_template(), "metadata": {"annotations": {"note": "x", NPU: "Ascend910-7", "predicate-time": "0"}}}
+def test_annotations_of_the_template_stay() -> None:
+    """Beside those that ask for the devices, which a template cannot set: see `test_act_guard`."""
+    template = {**a_template(), "metadata": {"annotations": {"note": "x"}}}
     found = a_pod(template=template)["metadata"]["annotations"]
     assert found["note"] == "x"
     assert (found[NPU], found["predicate-time"]) == ("Ascend910-0,Ascend910-1,Ascend910-2,Ascend910-3", "100000000000")
@@ -48,7 +48,7 @@ def test_times_of_pods_that_share_a_node_differ_and_a_pod_made_anew_has_its_own(
 
 
 def test_the_trainer_sees_its_devices_by_downward_api() -> None:
-    """In every container that asks for devices, and in no other; what a template sets itself stays."""
+    """In every container that asks for devices, and in no other; one that wants none says so."""
     sidecar = {"name": "log", "image": "log:1"}
     pod = a_pod(template=a_template({"name": "trainer", "image": "trainer:1"}, sidecar))
     trainer, other = (
@@ -56,9 +56,9 @@ def test_the_trainer_sees_its_devices_by_downward_api() -> None:
     )
     assert trainer[VISIBLE] == {"fieldRef": {"fieldPath": f"metadata.annotations['{NPU}']"}}
     assert VISIBLE not in other
-    own = {"name": "trainer", "image": "trainer:1", "env": [{"name": VISIBLE, "value": "0"}]}
+    own = {"name": "trainer", "image": "trainer:1", "env": [{"name": VISIBLE, "value": "none"}]}
     found = a_pod(template=a_template(own))["spec"]["containers"][0]["env"]
-    assert [v["value"] for v in found if v["name"] == VISIBLE] == ["0"]
+    assert [v["value"] for v in found if v["name"] == VISIBLE] == ["none"]
 
 
 def test_where_the_make_has_no_words_for_it_the_choice_can_be_read_all_the_same() -> None:

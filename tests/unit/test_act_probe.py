@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from berth.act.probe import Prober, try_replica
+from berth.act.probe import Prober, as_written, try_replica
 from berth.act.refusals import told
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
@@ -72,6 +72,31 @@ async def test_a_template_that_contradicts_the_job_never_reaches_the_api_server(
     assert found.hindrance.reason == Reason.TEMPLATE_REFUSED
     assert "must ask for spec.devicesPerReplica (8) in all" in found.hindrance.message
     assert cluster.calls == []
+
+
+async def test_a_replica_as_written_counts_like_one_that_nobody_changes() -> None:
+    """Who may not create pods gets the same answer where the API server takes the template as it is."""
+    limits = {"cpu": "4", "memory": "8Gi", GPU: "8"}
+    toleration = {"key": "gpu", "operator": "Exists"}
+    template = a_template(
+        {"name": "trainer", "resources": {"limits": limits}}, nodeSelector={"zone": "b"}, tolerations=[toleration]
+    )
+    entry = JobEntry.of(a_job(template=template, generation=3))
+    for pools in ([], [pool_facts()]):
+        assert as_written(entry, pools) == await try_replica(SmallCluster(), entry, pools)
+
+
+def test_a_replica_as_written_is_refused_for_what_no_pod_can_be_made_of() -> None:
+    """Quantities and contradictions, in a sentence, where the API server would have said it."""
+    for limits, told_ in (
+        ({GPU: "4"}, "must ask for spec.devicesPerReplica (8)"),
+        ({"cpu": "many"}, "'many' is not a"),
+    ):
+        template = a_template({"name": "trainer", "resources": {"limits": limits}})
+        found = as_written(JobEntry.of(a_job(template=template)), [pool_facts()])
+        assert found.hindrance is not None
+        assert found.hindrance.reason == Reason.TEMPLATE_REFUSED
+        assert told_ in found.hindrance.message
 
 
 def nested(levels: int) -> dict[str, Any]:

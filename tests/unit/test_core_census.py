@@ -3,7 +3,7 @@
 import pytest
 
 from berth.core.admission import Pool, find
-from berth.core.census import Health, Use, census
+from berth.core.census import Health, Tally, Use, census, tallies
 from tests.builders import a_gang, by_name, drawn
 
 POOL = """
@@ -32,6 +32,24 @@ def test_every_device_is_counted_once() -> None:
     }
     assert (counted.total, counted.free, counted.used, counted.unavailable) == (96, 52, 36, 8)
     assert (counted.nodes, counted.nodes_ready) == (12, 10)
+
+
+def test_every_domain_is_the_sum_of_those_below_it() -> None:
+    """By who has its devices; the pool's counts are those of the census."""
+    others = {"n5": 5, "n8": 8, "n7": 99, "n0": 3}
+    [whole], spines, leaves, nodes = tallies(pool(), others)
+    assert spines == [Tally(6, 40, 3, 5, 0), Tally(6, 12, 16, 12, 8)]
+    assert leaves[2] == Tally(3, 12, 0, 12, 0)
+    assert nodes[11] == Tally(1, 0, 0, 0, 8)
+    for level in (spines, leaves, nodes):
+        assert sum(level, Tally()) == whole
+    counted = census(pool(), others)
+    assert (whole.total, whole.free, whole.used, whole.unavailable) == (
+        counted.total,
+        counted.free,
+        counted.used,
+        counted.unavailable,
+    )
 
 
 def test_domains_are_free_partial_or_full() -> None:

@@ -233,6 +233,8 @@ class Make(Wire):
     make: LabelName
     vendor: str
     hand_over: HandOver = HandOver()
+    mounted_by: str = ""
+    """Variable by which the make's container runtime mounts devices, whatever the pod asks for."""
     runtimes: tuple[RuntimeFacts, ...] = ()
     identity_labels: tuple[LabelKey, ...] = ()
     """Node labels that tell generation and model."""

@@ -71,16 +71,15 @@ class Fence:
             await self._sleep(_AGAIN)
 
     async def _raise(self, term: int) -> int:
+        term = max(term, 1)  # the first leader of all has term 0, and there is an epoch before it to be refused
         try:
             there = await self._client.get(CONFIG_MAPS, self._name, namespace=self._namespace)
         except NotFound:
-            # The first is 1: the proof needs one before it, and a label cannot be -1.
-            epoch = max(term, 1)
-            body: JsonObject = {"metadata": {"name": self._name}, "data": {_EPOCH: str(epoch)}}
+            body: JsonObject = {"metadata": {"name": self._name}, "data": {_EPOCH: str(term)}}
             await self._client.create(CONFIG_MAPS, body, namespace=self._namespace)
-            return epoch
+            return term
         before = (there.get("data") or {}).get(_EPOCH, "")
-        epoch = max(term, int(before) + 1 if before.isdecimal() else 1)
+        epoch = max(term, int(before) + 1 if before.isdecimal() else 0)
         body = {**there, "data": {**(there.get("data") or {}), _EPOCH: str(epoch)}}
         await self._client.update(CONFIG_MAPS, self._name, body, namespace=self._namespace)
         return epoch

@@ -9,7 +9,7 @@ readiness. A job of one replica needs no Service.
 import copy
 from typing import Any
 
-from berth.act import affinity, defaults
+from berth.act import affinity, defaults, guard
 from berth.act.devices import Chosen
 from berth.act.environment import Rank, merged, variables
 from berth.act.templates import TemplateError, check_shape, give_devices, refusing
@@ -116,6 +116,7 @@ class Replicas:
         self._metadata = template.get("metadata") or {}
         self._spec: dict[str, Any] = template["spec"]
         check_shape(self._spec)
+        guard.check(self._metadata, self._spec, resource, job.spec.devices_per_replica)
         self._spec["restartPolicy"] = "Never"
         if priority_class is not None:
             self._spec["priorityClassName"] = priority_class

@@ -14,14 +14,14 @@ from functools import partial
 from berth.act import affinity
 from berth.act.pods import Replicas
 from berth.act.refusals import taken, told
-from berth.act.templates import TemplateError
+from berth.act.templates import TemplateError, refusing
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
 from berth.cluster.pools import PoolFacts
 from berth.cluster.requests import of_pod
 from berth.core.model import Hindrance, Shape, Toleration
 from berth.core.plan import Reason
-from berth.kube.client import ApiClient
+from berth.kube.client import ApiClient, JsonObject
 from berth.kube.errors import AlreadyExists, ApiError, TooManyRequests, Transient, Unreachable
 from berth.kube.resources import PODS
 
@@ -67,18 +67,29 @@ def _replica(generation: int, tried: Mapping[str, Shape]) -> Replica:
     )
 
 
+def as_written(entry: JobEntry, pools: Sequence[PoolFacts]) -> Replica:
+    """What `try_replica` finds out where the API server takes a replica as its template has it.
+
+    For who may not create pods of a job, and only wants to know what would become of it.
+    """
+    tried: dict[str, Shape] = {}
+    for pool in pools or (None,):
+        resource = (pool.resource or None) if pool else None
+        try:
+            with refusing():  # nobody has looked at its fields yet
+                shape = _shape(_pod(entry, pool, 0, None)["spec"], resource)
+        except TemplateError as error:
+            shape = Shape(refused=str(error))
+        tried[pool.defaults_id if pool else ""] = shape
+    return _replica(entry.generation, tried)
+
+
 async def _try_in(
     client: ApiClient, entry: JobEntry, pool: PoolFacts | None, epoch: int, priority_class: str | None
 ) -> Shape:
     """Try it as it would be in one pool."""
-    resource = (pool.resource or None) if pool else None
-    # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
-    attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
     try:
-        replicas = Replicas(
-            entry.manifest, attempt, resource, epoch, priority_class, pool_defaults=pool.defaults if pool else None
-        )
-        pod = replicas.pod(0, None)
+        pod = _pod(entry, pool, epoch, priority_class)
     except TemplateError as error:
         return Shape(refused=str(error))
     try:
@@ -89,7 +100,19 @@ async def _try_in(
         return Shape(refused=taken(pod["metadata"]["name"]))
     except ApiError as error:
         return Shape(refused=told(error, pod))
-    spec = made["spec"]
+    return _shape(made["spec"], (pool.resource or None) if pool else None)
+
+
+def _pod(entry: JobEntry, pool: PoolFacts | None, epoch: int, priority_class: str | None) -> JsonObject:
+    """Rank 0 of the next attempt, on no node yet. Raises TemplateError."""
+    resource = (pool.resource or None) if pool else None
+    # As an admission counts: beyond any pod that is there, lest the name of an old one be found taken.
+    attempt = max(entry.believed.attempt, *(own.pod.attempt for own in entry.pods.values()), 0) + 1
+    defaults = pool.defaults if pool else None
+    return Replicas(entry.manifest, attempt, resource, epoch, priority_class, pool_defaults=defaults).pod(0, None)
+
+
+def _shape(spec: JsonObject, resource: str | None) -> Shape:
     return Shape(
         requests=tuple(r for r in of_pod(spec) if r[0] != resource),
         selector=tuple(sorted((spec.get("nodeSelector") or {}).items())),

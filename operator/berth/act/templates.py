@@ -66,28 +66,29 @@ def _objects(value: Any, field: str) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list):
         raise TemplateError(
-            f"spec.template.spec.{field}: {_shown(value)}: must be a list of objects; write it as in a Pod"
+            f"spec.template.spec.{field}: {shown(value)}: must be a list of objects; write it as in a Pod"
         )
     return [_object(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
 
 
 def _object(value: Any, field: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TemplateError(f"spec.template.spec.{field}: {_shown(value)}: must be an object; write it as in a Pod")
+        raise TemplateError(f"spec.template.spec.{field}: {shown(value)}: must be an object; write it as in a Pod")
     return value
 
 
 def _string(value: Any, field: str) -> None:
     """Refuse what is no string; that it is left out, or empty, the API server says itself."""
     if value is not None and not isinstance(value, str):
-        raise TemplateError(f"spec.template.spec.{field}: {_shown(value)}: must be a string; write it as in a Pod")
+        raise TemplateError(f"spec.template.spec.{field}: {shown(value)}: must be a string; write it as in a Pod")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A wrong value, as it is told."""
     return cut(repr(value), _SHOWN)
 
 
-def _count(value: str) -> int:
+def count(value: str) -> int:
     """A number of devices as a container may write it; -1 if it is none."""
     return int(value) if value.isdecimal() and len(value) <= _MOST_DIGITS else -1
 
@@ -107,7 +108,7 @@ def give_devices(containers: list[dict[str, Any]], resource: str, devices: int) 
             resources["requests"][resource] = str(devices)
         return
     per_container = {index: str(value) for index, _, value in asking}
-    if sum(map(_count, per_container.values())) != devices:
+    if sum(map(count, per_container.values())) != devices:
         index, kind, value = asking[0]
         field = f"spec.template.spec.containers[{index}].resources.{kind}[{resource}]"
         raise TemplateError(

@@ -15,8 +15,11 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from berth.api.names import RESERVED_PREFIX
-from berth.api.rules import PRESERVE, RULES, Bounds, LabelName, Rule, quoted
+from berth.api.rules import PRESERVE, RULES, Between, Bounds, LabelName, Rule, quoted
 from berth.api.wire import Wire
+
+LONGEST_GRACE = 3600
+"""A replica that may take for ever to stop would keep its devices from whoever they were taken back for."""
 
 _STRING = {"type": "string"}
 _INTEGER = {"type": "integer", "format": "int64"}
@@ -154,6 +157,11 @@ class PodSpec(Wire):
     """Which nodes, as in a Pod: required node affinity is kept when the gang is placed."""
     restart_policy: Annotated[str, _NEVER] | None = None
     """When the containers of a replica start again: never, which is also what is set where this is left out."""
+    termination_grace_period_seconds: (
+        Annotated[int, Between(1, LONGEST_GRACE, "seconds that a replica has to stop, and keeps its devices meanwhile")]
+        | None
+    ) = None
+    """Seconds that the containers of a replica have to stop, such as for a last checkpoint. Absent: 30, as in a Pod."""
 
 
 class PodTemplate(Wire):

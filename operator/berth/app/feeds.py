@@ -1,20 +1,17 @@
 """What fills the mirror by reflectors: Nodes, pods and PriorityClasses.
 
-Each kind is reduced to what a cycle can depend on when it arrives. Berth's own pods are watched in all phases, because
-exit codes and last words arrive in the last updates before a pod is gone and nowhere else; of other pods only those
-that sit on a node and have not ended.
+Which objects these are, and to what each is reduced when it arrives, stands in `cluster.sources`.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from berth.api import names
-from berth.cluster import project
+from berth.cluster import sources
 from berth.cluster.mirror import Key, Mirror
 from berth.cluster.project import OwnPod
+from berth.cluster.sources import Source
 from berth.kube.client import ApiClient
-from berth.kube.reflector import Reflector
-from berth.kube.resources import NODES, PODS, PRIORITY_CLASSES
+from berth.kube.reflector import Reflector, Sink
 
 T = TypeVar("T")
 
@@ -94,25 +91,21 @@ class PriorityClassSink:
 
 def reflectors(client: ApiClient, mirror: Mirror) -> list[Reflector[Any]]:
     """The reflectors that the mirror needs; none is running yet."""
-    foreign = MirrorSink(mirror.put_foreign_pod, mirror.drop_foreign_pod)
     return [
-        Reflector(client, NODES, project=project.node, sink=MirrorSink(mirror.put_node, mirror.drop_node)),
-        Reflector(
-            client,
-            PODS,
-            name="own-pods",
-            project=project.own_pod,
-            sink=OwnPodSink(mirror),
-            label_selector=names.LABEL_JOB_UID,
-        ),
-        Reflector(
-            client,
-            PODS,
-            name="foreign-pods",
-            project=project.foreign_pod,
-            sink=foreign,
-            label_selector=f"!{names.LABEL_JOB_UID}",
-            field_selector="spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
-        ),
-        Reflector(client, PRIORITY_CLASSES, project=project.priority_class, sink=PriorityClassSink(mirror)),
+        _reflector(client, sources.NODES, MirrorSink(mirror.put_node, mirror.drop_node)),
+        _reflector(client, sources.OWN_PODS, OwnPodSink(mirror)),
+        _reflector(client, sources.FOREIGN_PODS, MirrorSink(mirror.put_foreign_pod, mirror.drop_foreign_pod)),
+        _reflector(client, sources.PRIORITY_CLASSES, PriorityClassSink(mirror)),
     ]
+
+
+def _reflector(client: ApiClient, source: Source[T], sink: Sink[T]) -> Reflector[T]:
+    return Reflector(
+        client,
+        source.resource,
+        name=source.name,
+        project=source.project,
+        sink=sink,
+        label_selector=source.label_selector,
+        field_selector=source.field_selector,
+    )

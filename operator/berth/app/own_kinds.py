@@ -20,9 +20,8 @@ from pydantic import ValidationError
 from berth.accel.catalogue import Catalogue
 from berth.api import names
 from berth.api.job import TrainingJob
-from berth.api.pool import AcceleratorPool
 from berth.cluster.mirror import Mirror
-from berth.cluster.pool_facts import facts
+from berth.cluster.sources import read_job, read_pool
 from berth.core.model import JobKey
 from berth.kube.client import ApiClient
 from berth.kube.config import Connection
@@ -75,11 +74,11 @@ class OwnKinds:
             self._mirror.drop_pool(metadata["name"], metadata["uid"])
             return
         try:
-            pool = AcceleratorPool.model_validate(_complete(obj, names.POOL_KIND))
+            pool = read_pool(obj, self._catalogue)
         except ValidationError as error:
             logger.error("unreadable AcceleratorPool", extra={"pool": metadata["name"], "error": str(error)})
             return
-        self._mirror.put_pool(facts(pool, self._catalogue))
+        self._mirror.put_pool(pool)
 
     async def first_list(self) -> None:
         """Take in all that is there now. Raises ApiError."""
@@ -268,13 +267,8 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 def _read_job(obj: dict[str, Any]) -> TrainingJob | None:
     """Read a TrainingJob; one that this version cannot read is told and left alone."""
     try:
-        return TrainingJob.model_validate(_complete(obj, names.JOB_KIND))
+        return read_job(obj)
     except (ValidationError, RecursionError) as error:
         key = JobKey(obj["metadata"]["namespace"], obj["metadata"]["name"])
         logger.error("unreadable TrainingJob", extra={"job": str(key), "error": str(error)})
         return None
-
-
-def _complete(obj: dict[str, Any], kind: str) -> dict[str, Any]:
-    """An object of a list lacks the two fields that its list has."""
-    return {"apiVersion": names.API_VERSION, "kind": kind, **obj}

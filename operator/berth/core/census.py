@@ -100,6 +100,62 @@ class Census:
         return sum(devices for (kind, _), devices in self.devices.items() if kind is use)
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Nodes of one domain, and their devices by who has them. `free`: of nodes that take pods."""
+
+    nodes: int = 0
+    free: int = 0
+    by_berth: int = 0
+    by_others: int = 0
+    unavailable: int = 0
+
+    @property
+    def used(self) -> int:
+        """Devices that a gang or somebody else has."""
+        return self.by_berth + self.by_others
+
+    @property
+    def total(self) -> int:
+        """Devices in all: `free` + `used` + `unavailable`."""
+        return self.free + self.used + self.unavailable
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(
+            self.nodes + other.nodes,
+            self.free + other.free,
+            self.by_berth + other.by_berth,
+            self.by_others + other.by_others,
+            self.unavailable + other.unavailable,
+        )
+
+
+def tallies(pool: Pool, others: Mapping[str, int] = MappingProxyType({})) -> list[list[Tally]]:
+    """Count every domain, by level from the pool down to the nodes, in network order. `others`: as for `census`."""
+    ledger, tree = pool.ledger, pool.ledger.tree
+    found = [
+        [
+            _tally(node, taken.get(pool.resource, 0), pool.resource, others)
+            for node, taken in zip(ledger.nodes, ledger.used, strict=True)
+        ]
+    ]
+    for level in range(tree.leaf_level, 0, -1):
+        sums = [Tally()] * len(tree.domains[level - 1])
+        for above, tally in zip(tree.parent[level], found[-1], strict=True):
+            sums[above] += tally
+        found.append(sums)
+    return found[::-1]
+
+
+def _tally(node: Node, taken: int, resource: str, others: Mapping[str, int]) -> Tally:
+    there = node.allocatable.get(resource, 0)
+    held = min(there, taken)
+    foreign = min(held, others.get(node.name, 0))
+    open_ = health_of(node) is Health.READY
+    left = there - held
+    return Tally(1, left if open_ else 0, held - foreign, foreign, 0 if open_ else left)
+
+
 def census(pool: Pool, others: Mapping[str, int] = MappingProxyType({})) -> Census:
     """Count a pool. `others`: devices that pods of others hold, by node; all else that is taken is Berth's."""
     ledger = pool.ledger
@@ -107,16 +163,14 @@ def census(pool: Pool, others: Mapping[str, int] = MappingProxyType({})) -> Cens
     devices: Counter[tuple[Use, Health]] = Counter()
     free, whole = [], []
     for node, taken in zip(ledger.nodes, ledger.used, strict=True):
-        there = node.allocatable.get(pool.resource, 0)
-        held = min(there, taken.get(pool.resource, 0))
-        foreign = min(held, others.get(node.name, 0))
-        health = _health(node)
+        tally = _tally(node, taken.get(pool.resource, 0), pool.resource, others)
+        health = health_of(node)
         nodes[health] += 1
-        devices[Use.USED_BY_BERTH, health] += held - foreign
-        devices[Use.USED_BY_OTHERS, health] += foreign
-        devices[Use.FREE if health is Health.READY else Use.UNAVAILABLE, health] += there - held
-        free.append(there - held if health is Health.READY else 0)
-        whole.append(there)
+        devices[Use.USED_BY_BERTH, health] += tally.by_berth
+        devices[Use.USED_BY_OTHERS, health] += tally.by_others
+        devices[Use.FREE if health is Health.READY else Use.UNAVAILABLE, health] += tally.free + tally.unavailable
+        free.append(tally.free)
+        whole.append(tally.total)
     pool_, *levels = _levels(pool, free, whole)
     return Census(nodes, devices, pool_, tuple(levels), sum(node.spare for node in ledger.nodes))
 
@@ -151,7 +205,8 @@ def _above(tree: Tree, level: int, counts: list[int]) -> list[int]:
     return sums
 
 
-def _health(node: Node) -> Health:
+def health_of(node: Node) -> Health:
+    """Whether a node takes pods."""
     if not node.ready:
         return Health.NOT_READY
     return Health.CORDONED if node.cordoned else Health.READY

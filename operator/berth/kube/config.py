@@ -23,6 +23,8 @@ import aiohttp
 import yaml
 
 from berth.kube.credentials import Credentials, Login
+from berth.kube.plain import Plain
+from berth.kube.plain import read as read_plain
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import Configuration
@@ -65,17 +67,19 @@ async def load(
     *,
     kubeconfig: str | None = None,
     context: str | None = None,
+    quick: bool = False,
     environ: Mapping[str, str] = os.environ,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> Connection:
     """The connection that a user or a pod expects. Raises ConfigError.
 
-    `kubeconfig` is a path, or several with the system's path separator; `context` one of its contexts.
+    `kubeconfig` is a path, or several with the system's path separator; `context` one of its contexts. `quick`: a
+    plain one is read without the official package, for a process that is to end soon.
     """
     named = kubeconfig or environ.get("KUBECONFIG")
     if not named and environ.get("KUBERNETES_SERVICE_HOST") and context is None:
         return await _from_pod(environ, service_account)
-    return await _from_kubeconfig(_existing(named), context)
+    return await _from_kubeconfig(_existing(named), context, quick=quick)
 
 
 def _existing(named: str | None) -> str:
@@ -88,9 +92,15 @@ def _existing(named: str | None) -> str:
     return os.pathsep.join(existing)
 
 
-async def _from_kubeconfig(paths: str, context: str | None) -> Connection:
+async def _from_kubeconfig(paths: str, context: str | None, *, quick: bool) -> Connection:
     where = f"kubeconfig {paths}"
-    configuration, login, current = await _read(paths, context, where)
+    plain = read_plain(paths, context) if quick else None
+    configuration: Configuration | Plain
+    if plain is not None:
+        login = Login(authorization=_header(plain), cert_file=plain.cert_file, key_file=plain.key_file)
+        configuration, current = plain, plain.context
+    else:
+        configuration, login, current = await _read(paths, context, where)
     name, namespace = current["name"], current["context"].get("namespace") or "default"
 
     async def again() -> Login:
@@ -163,7 +173,12 @@ async def _from_pod(environ: Mapping[str, str], directory: Path) -> Connection:
 
 
 def _connection(
-    configuration: "Configuration", login: Login, *, load: Callable[[], Awaitable[Login]], namespace: str, source: str
+    configuration: "Configuration | Plain",
+    login: Login,
+    *,
+    load: Callable[[], Awaitable[Login]],
+    namespace: str,
+    source: str,
 ) -> Connection:
     verify = bool(configuration.verify_ssl)
     try:
@@ -195,7 +210,7 @@ def trust(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _header(configuration: "Configuration") -> str | None:
+def _header(configuration: "Configuration | Plain") -> str | None:
     """The Authorization header; a token file's last newline would make it one that HTTP does not allow."""
     value = configuration.api_key.get("BearerToken")
     return value.strip() if value else None

@@ -1,0 +1,1 @@
+"""The commands for people: `kubectl berth ...` and `berth ...`. They read, and explain; only `release` writes."""

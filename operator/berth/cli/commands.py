@@ -1,0 +1,197 @@
+"""The commands for people, as click declares them: names, options, help. What they do is in `work`.
+
+They stand in two programs: `berth`, and `kubectl-berth`, which kubectl runs for `kubectl berth`. Nothing of weight is
+imported here, so that help and completion are quick.
+"""
+
+import sys
+from typing import Any
+
+import click
+
+from berth import __version__
+from berth.cli import options
+
+_LISTS = ("wide", "json", "yaml", "name")
+
+
+def _target(found: dict[str, Any]) -> Any:
+    """Take the options of the cluster out of a command's own."""
+    from berth.cli.cluster import Target
+
+    given = {key: found.pop(key, None) for key in ("kubeconfig", "context", "namespace")}
+    return Target(**given, everywhere=bool(found.pop("everywhere", False)))
+
+
+def _alone(form: str | None, *, watch: bool) -> None:
+    if watch and form not in (None, "wide"):
+        raise click.UsageError(f"--watch prints tables only: leave out -o {form}, or use kubectl get -w -o {form}")
+
+
+def _scoped(found: dict[str, Any]) -> None:
+    if found.get("everywhere") and found.get("namespace"):
+        raise click.UsageError("-n names one namespace and -A means all: leave one of the two out")
+
+
+@click.command()
+@options.cluster
+@options.namespace
+@options.everywhere
+@click.option("--pool", help="Only jobs that may run in this pool.")
+@options.output(*_LISTS)
+@options.watch
+def queue(pool: str | None, output: str | None, watch: bool, **found: Any) -> None:
+    """Jobs that wait: in which order, why, and when each may start."""
+    _alone(output, watch=watch)
+    _scoped(found)
+    from berth.cli import work
+
+    options.run(work.show_queue(_target(found), output, pool, watch=watch))
+
+
+_EXIT_CODE = click.option(
+    "--exit-code", is_flag=True, help="End with 3 if the job waits, with 4 if it has failed for good."
+)
+
+
+@click.command()
+@click.argument("job")
+@options.cluster
+@options.namespace
+@options.output("json", "yaml", "name")
+@options.watch
+@_EXIT_CODE
+def explain(job: str, output: str | None, watch: bool, exit_code: bool, **found: Any) -> None:
+    """Where a job stands, why it waits, and what would let it start.
+
+    JOB is NAME or NAMESPACE/NAME.
+    """
+    _alone(output, watch=watch)
+    from berth.cli import work
+
+    options.run(work.show_job(_target(found), job, output, watch=watch, past=False, exit_code=exit_code))
+
+
+@click.command()
+@click.argument("job")
+@options.cluster
+@options.namespace
+@options.output("json", "yaml", "name")
+@options.watch
+def history(job: str, output: str | None, watch: bool, **found: Any) -> None:
+    """Attempts of a job: what ended each, what was charged, how long it held devices.
+
+    JOB is NAME or NAMESPACE/NAME.
+    """
+    _alone(output, watch=watch)
+    from berth.cli import work
+
+    options.run(work.show_job(_target(found), job, output, watch=watch, past=True, exit_code=False))
+
+
+@click.command()
+@options.cluster
+@options.output(*_LISTS)
+@options.watch
+def top(output: str | None, watch: bool, **found: Any) -> None:
+    """Pools, and their devices by state."""
+    _alone(output, watch=watch)
+    from berth.cli import work
+
+    options.run(work.show_pools(_target(found), output, watch=watch))
+
+
+@click.command()
+@click.argument("pool", nargs=-1)
+@options.cluster
+@click.option("--nodes", is_flag=True, help="Down to the single node.")
+@options.output("wide", "json", "yaml")
+def tree(pool: tuple[str, ...], nodes: bool, output: str | None, **found: Any) -> None:
+    """Network tree of the pools (all, or those named): what is free, and who has the rest."""
+    from berth.cli import work
+
+    options.run(work.show_tree(_target(found), pool, output, nodes=nodes))
+
+
+@click.command()
+@click.option("-f", "--filename", "file", required=True, help="Manifest of one or several TrainingJobs; -: stdin.")
+@options.cluster
+@options.namespace
+@options.output("json", "yaml", "name")
+@click.option("--exit-code", is_flag=True, help="End with 3 if a job would wait.")
+def plan(file: str, output: str | None, exit_code: bool, **found: Any) -> None:
+    """Where a job would run if it were applied now, or why it would wait. Writes nothing."""
+    from berth.cli import work
+
+    options.run(work.show_plan(_target(found), file, output, exit_code=exit_code))
+
+
+@click.command()
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@options.cluster
+@options.namespace
+@options.everywhere
+@click.option("--all", "whole", is_flag=True, help="All jobs of the namespace.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--force", is_flag=True, help="Do not look whether an operator leads.")
+@click.option("--lease-namespace", default="kube-system", show_default=True, help="As in the operator's settings.")
+@click.option("--lease-name", default="berth-operator", show_default=True, help="As in the operator's settings.")
+def release(
+    jobs: tuple[str, ...],
+    whole: bool,
+    dry_run: bool,
+    force: bool,
+    lease_namespace: str,
+    lease_name: str,
+    **found: Any,
+) -> None:
+    """Let go of jobs where Berth is uninstalled: finalizers of Berth's, and the budgets that refuse evictions.
+
+    Jobs and pods stay.
+    """
+    _scoped(found)
+    if bool(jobs) == (whole or found["everywhere"]):
+        raise click.UsageError("name jobs, or give --all (of the namespace) or -A (of all namespaces)")
+    from berth.cli import work
+
+    lease = (lease_namespace, lease_name)
+    options.run(work.let_go(_target(found), jobs, lease, dry_run=dry_run, force=force))
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion script of a shell: source <(berth completion bash).
+
+    For `kubectl berth`, kubectl itself asks the program kubectl_complete-berth, which is installed with it.
+    """
+    from berth.cli import completing
+
+    click.echo(completing.script(context.find_root(), shell))
+
+
+COMMANDS: tuple[click.Command, ...] = (queue, explain, history, top, tree, plan, release, completion)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kubectl berth")
+def plugin() -> None:
+    """Berth for people: what waits and why, where things are, what would fit."""
+
+
+for _command in COMMANDS:
+    plugin.add_command(_command)
+
+
+def kubectl() -> None:
+    """The program `kubectl-berth`."""
+    plugin(prog_name="kubectl berth", complete_var="_KUBECTL_BERTH_COMPLETE")
+
+
+def complete() -> None:
+    """The program `kubectl_complete-berth`: kubectl gives it what was typed, and takes one candidate a line."""
+    from berth.cli import completing
+
+    for line in completing.candidates(plugin, sys.argv[1:]):
+        click.echo(line)
