@@ -78,10 +78,10 @@ def unpack(packages: Iterable[str], root: Path, *, archives: Path, without: Iter
 
 def _extract(archive: Path, root: Path) -> None:
     # Packages that still have files in /bin get them into /usr/bin: the links stay.
-    pipe = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE)
     tar = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-p", "-C", str(root)]
-    done = subprocess.run(tar, stdin=pipe.stdout, capture_output=True, text=True, check=False)
-    if pipe.wait() or done.returncode:
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE) as pipe:
+        done = subprocess.run(tar, stdin=pipe.stdout, capture_output=True, text=True, check=False)
+    if pipe.returncode or done.returncode:
         raise PackagesError(f"{archive} cannot be unpacked: {done.stderr.strip()}; remove it and try again")
 
 

@@ -105,6 +105,7 @@ def start(environ: Mapping[str, str], *, progress: Progress) -> Docker:
         return present(environ) is not None
 
     until(up, f"dockerd to answer; see {log}", timeout_s=_READY_S, poll_s=0.3)
+    process.returncode = 0  # it outlives this process by intent; its pid file says whom to stop
     progress.end(f"runs, log in {log}")
     return docker
 

@@ -210,7 +210,9 @@ def _preload(root: Path, files: list[Path], programs: Mapping[str, Path], scratc
 def _import(docker: Docker, root: Path, image: str) -> None:
     changes = ["ENV container=docker", 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]']
     command = ["docker", "import", *(word for change in changes for word in ("--change", change)), "-", image]
-    tar = subprocess.Popen(["tar", "-C", str(root), "--sort=name", "-c", "."], stdout=subprocess.PIPE)
-    done = subprocess.run(command, stdin=tar.stdout, env=docker.environ, capture_output=True, text=True, check=False)
-    if tar.wait() or done.returncode:
+    with subprocess.Popen(["tar", "-C", str(root), "--sort=name", "-c", "."], stdout=subprocess.PIPE) as tar:
+        done = subprocess.run(
+            command, stdin=tar.stdout, env=docker.environ, capture_output=True, text=True, check=False
+        )
+    if tar.returncode or done.returncode:
         raise RuntimeError(f"docker import of the node image failed: {done.stderr.strip()}")
