@@ -130,7 +130,7 @@ COREDNS = Module(
     packages={"coredns": "."},
     minimum=(1, 14),
     exclusive_maximum=(1, 15),
-    cold_build_s=70,
+    cold_build_s=300,
     main="\n".join(
         [
             "package main",
