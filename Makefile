@@ -8,7 +8,7 @@ SETUP := $(VENV)/.ready
 ONLY ?=
 export PYTHONPATH := operator:.
 
-.PHONY: help setup ground demo test unit integration e2e image crash check generate format bench doctor clean
+.PHONY: help setup ground tools demo test unit integration e2e image crash check generate golden format bench doctor clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
@@ -28,15 +28,18 @@ setup: $(SETUP) ## Install the Python packages
 ground: $(SETUP) ## Find or build the Kubernetes programs (once; kept outside the work tree)
 	@$(BIN)/python -m e2e.ground build
 
+tools: $(SETUP) ## Find or build what the chart is checked with: helm, kubeconform, kube-score
+	@$(BIN)/python -m e2e.ground build helm kubeconform kube-score
+
 demo: ground ## 847 hosts, 319 gangs, a real control plane: watch them being placed
 	@$(BIN)/python -m e2e.demo $(DEMO)
 
 test: check unit integration ## Everything
 
 unit: $(SETUP) ## Tests without a cluster
-	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not kind'
+	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart and not kind'
 
-integration: ground ## Tests on the real API server
+integration: ground tools ## Tests on the real API server
 	$(BIN)/python -m pytest -q -m cluster
 
 e2e: $(SETUP) ## Berth's image on real kubelets: a kind cluster of three nodes (root or Docker; no registry needed)
@@ -50,21 +53,26 @@ image: $(SETUP) ## Berth's image: by the Dockerfile, or from Debian packages whe
 crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)
 	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -n 2 -m cluster tests/integration/test_operator_crash_points.py
 
-check: $(SETUP) ## Formatting, lint, types, layers, dependencies, drift of generated files
+check: tools ## Formatting, lint, types, layers, dependencies, drift of generated files, the chart
 	$(BIN)/ruff format --check operator e2e tests
 	$(BIN)/ruff check operator e2e tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	@$(MAKE) --no-print-directory generate CHECK=--check
+	$(BIN)/python -m pytest -q -m chart tests/chart
 
-generate: $(SETUP) ## Write the CRDs, the policies' parameters and the reference anew
+generate: $(SETUP) ## Write the CRDs, the policies' parameters, the reference and what of the chart is derived anew
 	$(BIN)/python -m berth.api.crd $(CHECK) crds
 	$(BIN)/python -m berth.api.reference $(CHECK) docs/reference
 	$(BIN)/python -m berth.accel.reference $(CHECK) docs/reference
 	$(BIN)/python -m berth.accel.parameters $(CHECK) policies
 	$(BIN)/python -m berth.app.metrics.reference $(CHECK) docs/reference
 	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
+	$(BIN)/python -m e2e.chart.generate $(CHECK) .
+
+golden: tools ## Render the chart's golden manifests anew: read the difference before you commit it
+	$(BIN)/python -m tests.chart.golden tests/golden
 
 format: $(SETUP) ## Format the code
 	$(BIN)/ruff format operator e2e tests

@@ -99,7 +99,7 @@ class OperatorProcess:
         return self._child.log
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Write the settings file anew; the next start reads it."""
+        """Write the settings file anew: the next start reads it; one that runs takes in what may change."""
         self._config.write_text(yaml.safe_dump({**self._lease, **settings}))
 
     def start(self, *, ready: bool = True, timeout_s: float = 30.0) -> None:

@@ -1,4 +1,4 @@
-"""The proxy: plain HTTP on loopback in front, TLS with the administrator's certificate behind.
+"""The proxy: plain HTTP on loopback in front, TLS with the login of a kubeconfig behind.
 
 It runs in a thread and an event loop of its own, so that tests stay plain code; its methods may be called from any
 thread. A call passes the rules in this order: the dead send nothing; refusals; holds; then, one write at a time while
@@ -41,7 +41,7 @@ class Write:
 
 
 class FaultProxy:
-    """A proxy before the API server of ``kubeconfig`` (the administrator's, with its certificates in it).
+    """A proxy before the API server of ``kubeconfig``, which has its user's certificate or token in it.
 
     ``directory`` gets the kubeconfig that leads to the proxy.
     """

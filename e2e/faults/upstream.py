@@ -1,8 +1,9 @@
-"""The way from the proxy to the API server: its address, the administrator's certificate, and kept connections."""
+"""The way from the proxy to the API server: its address, a certificate or a token, and kept connections."""
 
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +29,14 @@ class Upstream:
         content = yaml.safe_load(kubeconfig.read_text())
         cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
         self._server = str(cluster["server"])
-        self._tls = tls_context(
-            base64.b64decode(cluster["certificate-authority-data"]),
-            base64.b64decode(user["client-certificate-data"]),
-            base64.b64decode(user["client-key-data"]),
-        )
+        authority = base64.b64decode(cluster["certificate-authority-data"])
+        self._login: dict[str, str] = {}
+        if "token" in user:
+            self._tls = ssl.create_default_context(cadata=authority.decode())
+            self._login = {"Authorization": f"Bearer {user['token']}"}
+        else:
+            certificate, key = (base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key"))
+            self._tls = tls_context(authority, certificate, key)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -56,7 +60,7 @@ class Upstream:
             request.method,
             URL(self._server + request.raw_path, encoded=True),
             data=body or None,
-            headers={**passed(request.headers), "Accept-Encoding": "identity"},
+            headers={**passed(request.headers), **self._login, "Accept-Encoding": "identity"},
             allow_redirects=False,
         )
 

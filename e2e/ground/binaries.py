@@ -21,7 +21,7 @@ from pathlib import Path
 
 from e2e.ground import gobuild
 from e2e.ground.progress import Progress
-from e2e.ground.versions import KWOK, MODULE_OF, MODULES, Module
+from e2e.ground.versions import KUBERNETES, KWOK, MODULE_OF, MODULES, Module
 
 _VERSION_TIMEOUT_S = 20
 
@@ -100,6 +100,13 @@ class Binaries:
         if not all(path.exists() for path in paths):
             self._build(KWOK, ())
         return paths
+
+    def openapi(self) -> Path:
+        """What the API server takes, as its source tells it; fetched when it is not in the cache."""
+        path = self.cache / KUBERNETES.directory / "openapi.json"
+        if not path.exists():
+            self._build(KUBERNETES, ())
+        return path
 
     def _build(self, module: Module, names: Iterable[str]) -> None:
         gobuild.build(module, names, self.cache / module.directory, environ=self._environ, progress=self._progress)

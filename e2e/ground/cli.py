@@ -70,6 +70,8 @@ def build(names: tuple[str, ...]) -> None:
     binaries.ensure(wanted)
     if "kwok" in wanted:
         binaries.stage_files()
+    if "kubeconform" in wanted:
+        binaries.openapi()
     for name in wanted:
         found = binaries.find(name)
         click.echo(f"{name:<26}{found.version:<10}{found.origin}: {found.path}")

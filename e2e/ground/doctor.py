@@ -17,7 +17,8 @@ from pathlib import Path
 
 from e2e.ground import gobuild, ports
 from e2e.ground.binaries import Binaries, Found, Origin
-from e2e.ground.versions import CONTROL_PLANE, MODULE_OF
+from e2e.ground.components import PROGRAMS
+from e2e.ground.versions import CHART_TOOLS, CONTROL_PLANE, MODULE_OF
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = (3, 11)
@@ -48,8 +49,8 @@ class Finding:
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Everything that is checked, in the order in which it is worth mending."""
     binaries = Binaries(environ=environ)
-    found = [binaries.find(name) for module in CONTROL_PLANE for name in module.packages]
-    absent = [item for item in found if item.origin is Origin.ABSENT]
+    found = [binaries.find(name) for module in (*CONTROL_PLANE, *CHART_TOOLS) for name in module.packages]
+    absent = [item for item in found if item.origin is Origin.ABSENT and item.name in PROGRAMS]
     return [
         _python(),
         *_packages(),
@@ -123,7 +124,7 @@ def _program(found: Found) -> Finding:
         found.name,
         False,
         f"{found.version} is not built yet{refused}",
-        f"run `python -m e2e.ground build` (about {module.cold_build_s} s for {module.key}, on 2 cores)",
+        f"run `python -m e2e.ground build {found.name}` (about {module.cold_build_s} s for {module.key}, on 2 cores)",
         essential=False,
     )
 

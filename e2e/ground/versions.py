@@ -60,6 +60,7 @@ KUBERNETES = Module(
         "k8s.io/component-base/version.gitTreeState": "clean",
     },
     staging="v0.36.3",
+    files={"api/openapi-spec/swagger.json": "openapi.json"},
     minimum=(1, 36),
     exclusive_maximum=(1, 37),
     cold_build_s=470,
@@ -154,20 +155,47 @@ KIND = Module(
     cold_build_s=15,
 )
 
+# What the chart is checked with: no part of a control plane, built when they are asked for.
 HELM = Module(
     key="helm",
     path="helm.sh/helm/v4",
     version="v4.3.1",
     packages={"helm": "helm.sh/helm/v4/cmd/helm"},
-    variables={"helm.sh/helm/v4/internal/version.version": "v4.3.1"},
-    minimum=(4, 0),
+    minimum=(4, 3),
     exclusive_maximum=(5, 0),
-    cold_build_s=60,
+    cold_build_s=400,
+    variables={"helm.sh/helm/v4/internal/version.version": "v4.3.1"},
+)
+
+KUBECONFORM = Module(
+    key="kubeconform",
+    path="github.com/yannh/kubeconform",
+    version="v0.8.0",
+    packages={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
+    minimum=(0, 8),
+    exclusive_maximum=(0, 9),
+    cold_build_s=20,
+)
+
+KUBE_SCORE = Module(
+    key="kube-score",
+    path="github.com/zegl/kube-score",
+    version="v1.20.0",
+    packages={"kube-score": "github.com/zegl/kube-score/cmd/kube-score"},
+    minimum=(1, 20),
+    exclusive_maximum=(2, 0),
+    cold_build_s=90,
 )
 
 CONTROL_PLANE: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK)
-"""What ``make ground`` builds and its doctor looks for."""
+"""What ``make ground`` builds."""
 
-MODULES: tuple[Module, ...] = (*CONTROL_PLANE, KUBERNETES_NODE, CONTAINERD, COREDNS, KIND, HELM)
+CHART_TOOLS: tuple[Module, ...] = (HELM, KUBECONFORM, KUBE_SCORE)
+"""What ``make tools`` builds."""
+
+KIND_NODE: tuple[Module, ...] = (KUBERNETES_NODE, CONTAINERD, COREDNS, KIND)
+"""What ``make e2e`` builds beside them."""
+
+MODULES: tuple[Module, ...] = (*CONTROL_PLANE, *CHART_TOOLS, *KIND_NODE)
 
 MODULE_OF: Mapping[str, Module] = MappingProxyType({name: module for module in MODULES for name in module.packages})

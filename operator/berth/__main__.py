@@ -37,13 +37,15 @@ def run(
 
     from berth.app import logs
     from berth.app.operator import StartError, start
-    from berth.app.settings import SettingsError, load
+    from berth.app.reload import SettingsFile
+    from berth.app.settings import SettingsError
     from berth.kube.config import ConfigError
     from berth.kube.lease import LeaseLostError
 
     logs.configure(log_level)
     try:
-        asyncio.run(start(load(config, mode=mode, listen=listen), kubeconfig=kubeconfig, context=context))
+        file = SettingsFile(config, mode=mode, listen=listen)
+        asyncio.run(start(file, kubeconfig=kubeconfig, context=context))
     except (SettingsError, ConfigError, StartError, LeaseLostError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -8,8 +8,11 @@ from berth.api.job_status import PendingReason, State
 from berth.app.loop import Batch, Closed, Cycle
 from berth.app.metrics.process import Metrics
 from berth.app.metrics.reference import definitions, page
+from berth.app.metrics.reloads import SettingsCollector
 from berth.app.metrics.state import StateCollector
 from berth.app.metrics.watches import LeaseCollector, LeaseState, WatchCollector, WatchCounts
+from berth.app.reload import Reloader, SettingsFile
+from berth.app.settings import Settings
 from berth.cluster.mirror import Mirror
 from berth.core import explain
 from berth.core.model import Attempt, Cause, Outcome, Record
@@ -339,6 +342,7 @@ def test_every_metric_that_is_exposed_is_defined_and_every_definition_is_exposed
         StateCollector(a_small_cluster(), lambda: True),
         WatchCollector(list),
         LeaseCollector(LeaseState),
+        SettingsCollector(Reloader(SettingsFile(None), Settings(), lambda _: None)),
     ):
         registry.register(collector)
     found = {

@@ -264,7 +264,7 @@ async def test_audits_go_on_though_one_could_not_be_made(caplog: pytest.LogCaptu
     await ground.kinds.first_list()
     ground.cluster.objects.clear()
     ground.cluster.fail("list trainingjobs", refusal(503, "ServiceUnavailable"))
-    task = asyncio.create_task(ground.kinds.run_audits(300.0))
+    task = asyncio.create_task(ground.kinds.run_audits(lambda: 300.0))
     with caplog.at_level(logging.WARNING):
         await asyncio.sleep(11)
     assert list(ground.mirror.jobs) == [KEY]

@@ -116,6 +116,10 @@ class Actuator:
         self._told.tell(entry, entry.generation, decision, priority, self._monotonic())
         return True
 
+    def pace(self, *, report_every: float) -> None:
+        """Write numbers in sentences at most so often from now on; in seconds."""
+        self._told.every = report_every
+
     def remind(self) -> float | None:
         """Have jobs looked at again whose report was put off, that were paused, or whose pods should be gone by now.
 

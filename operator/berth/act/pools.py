@@ -23,7 +23,7 @@ class PoolReporter:
     ) -> None:
         self._client = client
         self._mirror = mirror
-        self._every = every
+        self.every = every
         self._clock = clock
         self._written: dict[str, PoolStatus | None] = {}
 
@@ -37,7 +37,7 @@ class PoolReporter:
                     continue  # its event is on the way
                 except ApiError as error:
                     logger.warning("pool status not written", extra={"pool": name, "error": str(error)})
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(self.every)
 
     async def _report(self, name: str) -> None:
         """Write one pool's status if it differs from the one that stands. Raises ApiError."""

@@ -150,8 +150,9 @@ class Prober:
     ) -> None:
         self._client = client
         self._mirror = mirror
+        self.again_seconds = again_seconds
+        """A refused replica is tried again this often."""
         self._priority_class = priority_class
-        self._again = again_seconds
         self._epoch = epoch
         self._pause = pause_seconds
         self._monotonic = monotonic
@@ -164,7 +165,7 @@ class Prober:
     def begin(self) -> float | None:
         """Begin to try whatever has not been tried; seconds until a refused one is due again."""
         now = self._monotonic()
-        for uid in [uid for uid, at in self._refused.items() if at + self._again <= now]:
+        for uid in [uid for uid, at in self._refused.items() if at + self.again_seconds <= now]:
             del self._refused[uid]
             self._mirror.forget_replica(uid)
         wanted = {entry.uid for entry in self._mirror.jobs.values()} if self._failed else set()
@@ -174,7 +175,7 @@ class Prober:
                 task = asyncio.create_task(self._try(entry))
                 self._running[entry.uid] = task
                 task.add_done_callback(partial(self._done, entry.uid))
-        return max(0.0, min(self._refused.values()) + self._again - now) if self._refused else None
+        return max(0.0, min(self._refused.values()) + self.again_seconds - now) if self._refused else None
 
     async def _try(self, entry: JobEntry) -> None:
         generation, pools = entry.generation, self._mirror.landings(entry)

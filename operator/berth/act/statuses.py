@@ -44,11 +44,11 @@ class _Told:
 class Told:
     """What was told about each job, and what is owed. Times are of one monotonic clock, in seconds.
 
-    `waiting`: how many jobs wait.
+    `every`: seconds for which numbers in sentences stand at least. `waiting`: how many jobs wait.
     """
 
     def __init__(self, every: float) -> None:
-        self._every = every
+        self.every = every
         self.waiting = 0
         self._told: dict[str, _Told] = {}
         self._owed: dict[JobKey, float] = {}
@@ -67,7 +67,7 @@ class Told:
             self._owed.pop(entry.key, None)
             return False
         forecast_alone = _without_forecast(last.report) == _without_forecast(decision.report)
-        every = self._every
+        every = self.every
         if every and decision.report.pending is not None:
             every = max(every, self.waiting / SHARED_PER_SECOND)
         due = last.at + (max(every, FORECAST_SECONDS) if forecast_alone else every)

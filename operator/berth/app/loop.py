@@ -82,6 +82,10 @@ class Bell:
         self._first = self._last = 0.0
         self._changes = 0
 
+    def pace(self, *, quiet: float, most: float) -> None:
+        """Close batches so from now on."""
+        self._quiet, self._most = quiet, most
+
     def ring(self) -> None:
         """Something changed."""
         self._last = self._monotonic()
@@ -136,15 +140,25 @@ class Loop:
         self._mirror = mirror
         self._actuator = actuator
         self._bell = bell
-        self._settings = settings
-        self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
         self._epoch = epoch
-        self._waits = settings.waits()
         self._before_cycle = before_cycle
         self._on_cycle = on_cycle
         self._clock = clock
         self._monotonic = monotonic
         self.last = LastCycle(ended=monotonic())
+        self._decide_by(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Run cycles by other settings from the next one on, which looks at every job."""
+        self._decide_by(settings)
+        for key in self._mirror.jobs:
+            self._mirror.touch(key)
+        self._bell.ring()
+
+    def _decide_by(self, settings: Settings) -> None:
+        self._mode = settings.mode
+        self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
+        self._waits = settings.waits()
 
     async def run(self) -> None:
         """Run cycles until cancelled. The first looks at every job."""
@@ -160,9 +174,7 @@ class Loop:
         again = self._before_cycle()
         started = self._monotonic()
         now = int(self._clock())
-        snapshot = replace(
-            self._mirror.snapshot(self._settings.mode, self._epoch), waits=self._waits, backfill=self._backfill
-        )
+        snapshot = replace(self._mirror.snapshot(self._mode, self._epoch), waits=self._waits, backfill=self._backfill)
         taken = self._monotonic()
         plan = cycle(snapshot, now)
         decided = self._monotonic()

@@ -32,9 +32,11 @@ from berth.app.feeds import reflectors
 from berth.app.health import HealthFeeds
 from berth.app.loop import IDLE_SECONDS, Bell, Loop
 from berth.app.metrics.process import Metrics
+from berth.app.metrics.reloads import SettingsCollector
 from berth.app.metrics.state import StateCollector
 from berth.app.metrics.watches import LeaseCollector, LeaseState, WatchCollector, WatchCounts
 from berth.app.own_kinds import KopfThread, OwnKinds
+from berth.app.reload import Reloader, SettingsFile
 from berth.app.server import Server
 from berth.app.settings import Settings
 from berth.app.tasks import background, first
@@ -109,16 +111,17 @@ class _Parts:
         return [] if self.leading else ["standing by: another operator holds the Lease"]
 
 
-async def start(settings: Settings, *, kubeconfig: str | None = None, context: str | None = None) -> None:
+async def start(file: SettingsFile, *, kubeconfig: str | None = None, context: str | None = None) -> None:
     """Find the API server and run until SIGTERM or SIGINT.
 
-    Raises ConfigError, StartError, or the error of a part that must not fail.
+    Raises SettingsError, ConfigError, StartError, or the error of a part that must not fail.
     """
-    await run(await load(kubeconfig=kubeconfig, context=context), settings)
+    settings = file.load()
+    await run(await load(kubeconfig=kubeconfig, context=context), settings, file)
 
 
-async def run(connection: Connection, settings: Settings) -> None:
-    """Run against one API server until SIGTERM or SIGINT."""
+async def run(connection: Connection, settings: Settings, file: SettingsFile) -> None:
+    """Run against one API server until SIGTERM or SIGINT. `settings` were read from `file`, which may change."""
     nesting.allow()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -147,7 +150,7 @@ async def run(connection: Connection, settings: Settings) -> None:
             user_agent=agent,
             on_call=metrics.on_call,
         ) as client:
-            await _Operator(client, lease, settings, registry, metrics, stop).run()
+            await _Operator(client, lease, settings, file, registry, metrics, stop).run()
     logger.info("stopped")
 
 
@@ -159,6 +162,7 @@ class _Operator:
         client: ApiClient,
         lease: Lease,
         settings: Settings,
+        file: SettingsFile,
         registry: CollectorRegistry,
         metrics: Metrics,
         stop: asyncio.Event,
@@ -167,9 +171,11 @@ class _Operator:
         self._lease = lease
         self._fence = Fence(client, namespace=settings.lease_namespace, name=settings.lease_name)
         self._settings = settings
+        self._reloader = Reloader(file, settings, self._take)
         self._registry = registry
         self._metrics = metrics
         self._stop = stop
+        self._hand_on: Callable[[Settings], None] = lambda _: None
         self._bell = Bell(quiet=settings.quiet_seconds, most=settings.batch_seconds)
         self._mirror = Mirror(on_change=self._bell.ring)
         self._kinds = OwnKinds(client=client, mirror=self._mirror, catalogue=Catalogue.load())
@@ -180,6 +186,7 @@ class _Operator:
         registry.register(StateCollector(self._mirror, parts.has_run))
         registry.register(WatchCollector(parts.watches))
         registry.register(LeaseCollector(lambda: _state_of(lease)))
+        registry.register(SettingsCollector(self._reloader))
 
     async def run(self) -> None:
         """Wait for the Lease, lead until the stop, and give the Lease back."""
@@ -194,7 +201,7 @@ class _Operator:
         )
         await _listen(server, self._settings)
         try:
-            async with background(_acquired(self._lease)) as leading:
+            async with background(_acquired(self._lease), self._reloader.run()) as leading:
                 logger.info("standing by", extra={"identity": self._lease.identity})
                 await first(self._stop.wait(), leading)
             if not self._stop.is_set():
@@ -204,12 +211,17 @@ class _Operator:
         finally:
             await server.stop()
 
+    def _take(self, settings: Settings) -> None:
+        """Go by changed settings; those of `settings.FIXED` are as they were."""
+        self._bell.pace(quiet=settings.quiet_seconds, most=settings.batch_seconds)
+        self._hand_on(settings)
+
     async def _lead(self) -> None:
         """Raise the fence, fill the mirror, then run cycles, until the stop.
 
         Raises the error of a part that must not fail.
         """
-        async with background(self._lease.keep(), self._recorder.run()) as kept:
+        async with background(self._lease.keep(), self._recorder.run(), self._reloader.run()) as kept:
             rising = asyncio.create_task(self._fence.rise(self._lease.epoch))
             try:
                 await first(self._stop.wait(), kept, rising)
@@ -223,7 +235,7 @@ class _Operator:
                         await self._cycle(rising.result(), kept, broken)
 
     async def _cycle(self, epoch: int, *broken: "asyncio.Future[None]") -> None:
-        settings, parts, mirror, client = self._settings, self._parts, self._mirror, self._client
+        settings, parts, mirror, client = self._reloader.current, self._parts, self._mirror, self._client
         actuator = Actuator(
             client=client,
             mirror=mirror,
@@ -250,8 +262,16 @@ class _Operator:
             on_cycle=self._metrics.on_cycle,
         )
         pools = PoolReporter(client=client, mirror=mirror, every=settings.pool_report_seconds)
-        audits = self._kinds.run_audits(settings.audit_seconds)
+        audits = self._kinds.run_audits(lambda: self._reloader.current.audit_seconds)
         health = HealthFeeds(client=client, mirror=mirror)
+
+        def take(changed: Settings) -> None:
+            actuator.pace(report_every=changed.report_seconds)
+            prober.again_seconds = changed.refused_seconds
+            pools.every = changed.pool_report_seconds
+            loop.take(changed)
+
+        self._hand_on = take
         try:
             async with background(loop.run(), pools.run(), audits, health.run()) as failed:
                 await asyncio.sleep(0)  # the first cycle runs now: kopf's own list must not take the processor from it

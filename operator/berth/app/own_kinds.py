@@ -113,12 +113,15 @@ class OwnKinds:
         self._mirror.ghosts += ghosts
         return ghosts
 
-    async def run_audits(self, every: float) -> None:
-        """Audit until cancelled; the first soon after the start, while kopf's first list may have missed something."""
-        pause = min(10.0, every)
+    async def run_audits(self, every: Callable[[], float]) -> None:
+        """Audit until cancelled; the first soon after the start, while kopf's first list may have missed something.
+
+        `every`: seconds until the next one, asked after each.
+        """
+        pause = min(10.0, every())
         while True:
             await asyncio.sleep(pause)
-            pause = every
+            pause = every()
             try:
                 await self.audit()
             except ApiError as error:

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from berth.api.rules import PriorityClassName
 from berth.core.faults import Waits
 from berth.core.model import Mode
+
+FIXED = frozenset(
+    {"listen", "lease_namespace", "lease_name", "lease_seconds", "identity", "connections", "pod_priority_class"}
+)
+"""Settings that cannot change while the operator runs: what it listens on, how it leads, and what all pods of a gang
+have in common. All others are taken in when the file changes."""
 
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -35,6 +41,10 @@ def _name(name: str) -> str:
     return name
 
 
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "pattern": "^.*:[0-9]{1,5}$"})]
+DnsName = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": f"^{_DNS_NAME.pattern}$"})]
+
+
 class Settings(BaseModel):
     """Settings of the operator. Durations are in seconds."""
 
@@ -44,7 +54,7 @@ class Settings(BaseModel):
 
     mode: Mode = Mode.ACTIVE
     """`Active` acts; `Observe` decides and reports and writes no pod: the safe first day beside another scheduler."""
-    listen: Annotated[str, AfterValidator(_address)] = "0.0.0.0:8080"
+    listen: Address = "0.0.0.0:8080"
     """Address and port of `/healthz`, `/readyz` and `/metrics`; port 0 takes a free one."""
     quiet_seconds: Annotated[float, Field(strict=True, ge=0, le=5)] = 0.05
     """A batch of changes is closed after so much quiet."""
@@ -63,10 +73,10 @@ class Settings(BaseModel):
     """For so long a gang is expected to run that has no `spec.maxDuration`."""
     audit_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 300.0
     """How often objects that arrive as events are compared with a list of what is there."""
-    lease_namespace: Annotated[str, AfterValidator(_name)] = "kube-system"
+    lease_namespace: DnsName = "kube-system"
     """Namespace of the Lease that one of several operators holds. One Lease for the whole cluster: operators that look
     at different ones all act."""
-    lease_name: Annotated[str, AfterValidator(_name)] = "berth-operator"
+    lease_name: DnsName = "berth-operator"
     """Name of that Lease, and of the ConfigMap beside it that keeps the newest epoch for the policy `berth-fence`."""
     lease_seconds: Annotated[float, Field(strict=True, ge=1, le=300)] = 15.0
     """A leader that has not renewed the Lease for so long is replaced."""
