@@ -1,6 +1,6 @@
 """Berth in a kind cluster: its images on the nodes, its CRDs, policies and operator.
 
-Installed by Helm from charts/berth where the work tree has that chart, else from `operator.yaml` beside this file.
+Installed from `operator.yaml` beside this file, or with BERTH_KIND_CHART=1 by Helm from charts/berth.
 """
 
 import os
@@ -40,7 +40,7 @@ def install(cluster: Cluster, *, progress: Progress, settings: Mapping[str, Any]
     load_images(cluster, progress=progress)
     progress.begin("berth", "installing")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": _namespace()})
-    if (_CHART / "Chart.yaml").exists():
+    if os.environ.get("BERTH_KIND_CHART"):
         helm_install(cluster, settings)
     else:
         apply_manifests(cluster, settings)
