@@ -8,11 +8,11 @@ SETUP := $(VENV)/.ready
 ONLY ?=
 export PYTHONPATH := operator:.
 
-.PHONY: help setup ground tools demo test unit integration crash check generate golden format bench doctor clean
+.PHONY: help setup ground tools demo test unit integration e2e image crash check generate golden format bench doctor clean
 .DEFAULT_GOAL := help
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(SETUP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -37,10 +37,18 @@ demo: ground ## 847 hosts, 319 gangs, a real control plane: watch them being pla
 test: check unit integration ## Everything
 
 unit: $(SETUP) ## Tests without a cluster
-	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart'
+	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart and not kind'
 
 integration: ground tools ## Tests on the real API server
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m cluster
+
+e2e: $(SETUP) ## Berth's image on real kubelets: a kind cluster of three nodes (root or Docker; no registry needed)
+	@$(BIN)/python -m e2e.kind doctor
+	@$(BIN)/python -m e2e.kind prepare
+	$(BIN)/python -m pytest -q -m kind tests/kind
+
+image: $(SETUP) ## Berth's image: by the Dockerfile, or from Debian packages where no base image can be pulled
+	@$(BIN)/python -m e2e.images
 
 crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)
 	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -n 2 -m cluster tests/integration/test_operator_crash_points.py

@@ -30,7 +30,8 @@ class OperatorProcess:
     """One operator; ``directory`` gets its settings file and its log, which is appended to by every start.
 
     It has a Lease of its own unless ``settings`` name one. ``settings`` are those of the settings file, in its spelling
-    (``{"mode": "Observe", "auditSeconds": 1}``). As a context manager it is started, and with ``wait`` waited for until
+    (``{"mode": "Observe", "auditSeconds": 1}``). With ``tree`` it imports from that directory and the standard library
+    alone, as in an image. As a context manager it is started, and with ``wait`` waited for until
     it is ready.
     """
 
@@ -43,19 +44,20 @@ class OperatorProcess:
         log_level: str = "info",
         name: str = "berth",
         wait: bool = True,
+        tree: Path | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._config = directory / f"{name}.yaml"
         # A Lease and an identity of its own: it does not wait for others, nor after a kill for itself.
         self._lease = {"leaseName": f"{name}-{uuid.uuid4().hex[:8]}", "identity": name}
         self.configure(settings or {})
-        command = [sys.executable, "-m", "berth", "run"]
+        command = [sys.executable, *(["-S"] if tree is not None else []), "-m", "berth", "run"]
         options = ["--config", str(self._config), "--kubeconfig", str(kubeconfig), "--listen", "127.0.0.1:0"]
         self._child = Child(
             name,
             [*command, *options, "--log-level", log_level],
             log=directory / f"{name}.log",
-            env={**os.environ, "PYTHONPATH": str(_ROOT / "operator")},
+            env={**os.environ, "PYTHONPATH": str(_ROOT / "operator" if tree is None else tree)},
         )
         self._log_start = 0
         self._wait = wait

@@ -18,7 +18,7 @@ from pathlib import Path
 from e2e.ground import gobuild, ports
 from e2e.ground.binaries import Binaries, Found, Origin
 from e2e.ground.components import PROGRAMS
-from e2e.ground.versions import MODULE_OF
+from e2e.ground.versions import CHART_TOOLS, CONTROL_PLANE, MODULE_OF
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PYTHON = (3, 11)
@@ -49,7 +49,7 @@ class Finding:
 def examine(environ: Mapping[str, str]) -> list[Finding]:
     """Everything that is checked, in the order in which it is worth mending."""
     binaries = Binaries(environ=environ)
-    found = [binaries.find(name) for name in MODULE_OF]
+    found = [binaries.find(name) for module in (*CONTROL_PLANE, *CHART_TOOLS) for name in module.packages]
     absent = [item for item in found if item.origin is Origin.ABSENT and item.name in PROGRAMS]
     return [
         _python(),

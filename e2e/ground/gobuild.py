@@ -76,6 +76,18 @@ def build(
     return missing
 
 
+def source_directory(module: Module, *, environ: Mapping[str, str]) -> Path:
+    """Where Go keeps the module's source, fetched when it is not there; BuildError when it cannot be had."""
+    go, _ = go_command(environ)
+    wanted = f"{module.path}@{module.version}"
+    command = [go, "mod", "download", "-json", wanted]
+    said = subprocess.run(command, capture_output=True, text=True, env=_go_env(environ), cwd="/", check=False)
+    if said.returncode:
+        raise BuildError(f"the source of {wanted} cannot be had: {said.stderr.strip() or said.stdout.strip()}")
+    told: dict[str, str] = json.loads(said.stdout[said.stdout.index("{\n") :])
+    return Path(told["Dir"])
+
+
 class _Build:
     """One build in its scratch directory."""
 
@@ -92,6 +104,8 @@ class _Build:
         self._progress.begin(f"{module.key} {module.version}", what if names else "fetching files of its source")
         source = self._download()
         (self._scratch / "go.mod").write_text(go_mod(module, (source / "go.mod").read_text()))
+        if module.main is not None:
+            (self._scratch / "main.go").write_text(module.main)
         out = self._scratch / "out"
         out.mkdir()
         if names:
@@ -115,6 +129,8 @@ class _Build:
         output = str(out / names[0]) if len(names) == 1 else f"{out}{os.sep}"
         variables = [f"-X {name}={value}" for name, value in self._module.variables.items()]
         flags = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", " ".join(["-s", "-w", *variables])]
+        if self._module.tags:
+            flags += ["-tags", ",".join(self._module.tags)]
         self._go_run(["build", *flags, "-o", output, *packages])
 
     def _go_run(self, arguments: list[str]) -> str:

@@ -6,7 +6,7 @@ everything else (search, build, cache, version checks) reads this table.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 GO_MINIMUM = (1, 26)
@@ -22,6 +22,7 @@ class Module:
     by ``go install`` nor required as it is, so its replacements are redirected to their published versions.
     ``files`` are copied out of the module's source to the cache, relative path to file name.  ``minimum`` is the
     oldest version that is taken from elsewhere, ``exclusive_maximum`` the first one that no longer is.
+    ``main`` is the source of a program of our own that is built from this module's packages, ``tags`` are build tags.
     ``cold_build_s`` is how long the build took with empty caches on 2 cores, an estimate shown to the user.
     """
 
@@ -35,6 +36,8 @@ class Module:
     variables: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     staging: str | None = None
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    main: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def directory(self) -> str:
@@ -93,6 +96,65 @@ KWOK = Module(
     },
 )
 
+# What only a node of real containers needs (``e2e.kind``), beside the programs of the control plane.
+KUBERNETES_NODE = replace(
+    KUBERNETES,
+    packages={name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kubeadm", "kube-proxy")},
+    files={},
+    cold_build_s=300,
+)
+
+CONTAINERD = Module(
+    key="containerd",
+    path="github.com/containerd/containerd/v2",
+    version="v2.3.7",
+    packages={
+        name: f"github.com/containerd/containerd/v2/cmd/{name}"
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    },
+    variables={"github.com/containerd/containerd/v2/version.Version": "v2.3.7"},
+    minimum=(2, 3),
+    exclusive_maximum=(2, 4),
+    cold_build_s=300,
+    tags=("no_aufs", "no_zfs", "no_btrfs", "no_devmapper"),
+)
+
+# The plugins of kubeadm's Corefile, and no more: with all of CoreDNS' own the build takes several times as long.
+_COREDNS_PLUGINS = ("cache", "errors", "forward", "health", "kubernetes", "loadbalance", "log", "loop", "metrics",
+                    "ready", "reload")  # fmt: skip
+
+# The version that kubeadm of KUBERNETES asks for.
+COREDNS = Module(
+    key="coredns",
+    path="github.com/coredns/coredns",
+    version="v1.14.2",
+    packages={"coredns": "."},
+    minimum=(1, 14),
+    exclusive_maximum=(1, 15),
+    cold_build_s=300,
+    main="\n".join(
+        [
+            "package main",
+            "import (",
+            '"github.com/coredns/coredns/coremain"',
+            *(f'_ "github.com/coredns/coredns/plugin/{name}"' for name in _COREDNS_PLUGINS),
+            ")",
+            "func main() { coremain.Run() }",
+            "",
+        ]
+    ),
+)
+
+KIND = Module(
+    key="kind",
+    path="sigs.k8s.io/kind",
+    version="v0.33.0",
+    packages={"kind": "sigs.k8s.io/kind"},
+    minimum=(0, 33),
+    exclusive_maximum=(0, 34),
+    cold_build_s=15,
+)
+
 # What the chart is checked with: no part of a control plane, built when they are asked for.
 HELM = Module(
     key="helm",
@@ -125,6 +187,15 @@ KUBE_SCORE = Module(
     cold_build_s=90,
 )
 
-MODULES: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK, HELM, KUBECONFORM, KUBE_SCORE)
+CONTROL_PLANE: tuple[Module, ...] = (ETCD, KUBERNETES, KWOK)
+"""What ``make ground`` builds."""
+
+CHART_TOOLS: tuple[Module, ...] = (HELM, KUBECONFORM, KUBE_SCORE)
+"""What ``make tools`` builds."""
+
+KIND_NODE: tuple[Module, ...] = (KUBERNETES_NODE, CONTAINERD, COREDNS, KIND)
+"""What ``make e2e`` builds beside them."""
+
+MODULES: tuple[Module, ...] = (*CONTROL_PLANE, *CHART_TOOLS, *KIND_NODE)
 
 MODULE_OF: Mapping[str, Module] = MappingProxyType({name: module for module in MODULES for name in module.packages})

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from e2e.ground.gobuild import BuildError, build, go_command, go_mod
+from e2e.ground.gobuild import BuildError, build, go_command, go_mod, source_directory
 from e2e.ground.progress import Progress
 from e2e.ground.versions import Module
 
@@ -25,6 +26,8 @@ env) echo "${TEST_GO_VERSION:-go1.26.1}" ;;
 mod) echo "go: downloading something" >&2; printf '{\\n\\t"Dir": "%s"\\n}\\n' "$TEST_SOURCE" ;;
 build)
   echo started >> "$TEST_SOURCE/builds"
+  echo "$*" > "$TEST_SOURCE/arguments"
+  if [ -f main.go ]; then cp main.go "$TEST_SOURCE/built.go"; fi
   echo compiling/it
   sleep "${TEST_SECONDS:-0}"
   if [ -n "$TEST_BREAKS" ]; then echo "it.go:1: syntax error"; exit 1; fi
@@ -92,6 +95,22 @@ def test_programs_and_files_are_put_in_place(tmp_path: Path, source: Path, envir
     assert entries(target) == ["one", "stage.yaml", "two"]
     assert builds(source) == 1
     assert said.getvalue().startswith("thing v1.0.0: building one, two, about 1 s")
+
+
+def test_a_program_of_our_own_is_built_with_its_tags(tmp_path: Path, source: Path, environ: dict[str, str]) -> None:
+    """Where a module's own program is too much, ours stands in the main module and takes what it needs."""
+    own = replace(module("one"), packages={"one": "."}, main="package main\n", tags=("no_this", "no_that"))
+
+    build(own, ["one"], tmp_path / "bin" / "thing", environ=environ, progress=Progress(io.StringIO()))
+
+    assert (source / "built.go").read_text() == "package main\n"
+    assert "-tags no_this,no_that" in (source / "arguments").read_text()
+    assert (source / "arguments").read_text().split()[-1] == "."
+
+
+def test_the_source_of_a_module_is_where_go_says(source: Path, environ: dict[str, str]) -> None:
+    """What go tells of its downloads is not taken for the answer."""
+    assert source_directory(module(), environ=environ) == source
 
 
 def test_what_is_there_is_never_built_again(tmp_path: Path, source: Path, environ: dict[str, str]) -> None:

@@ -1,0 +1,48 @@
+"""One kind cluster with Berth in it for the whole suite."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.ground.progress import Progress
+from e2e.kind import daemon, doctor, install
+from e2e.kind.cluster import Cluster
+from tests.kind.scene import Scene
+
+_NAME = "berth-e2e"
+_STOCK = bool(os.environ.get("BERTH_KIND_STOCK"))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes, two with eight accelerators each; Berth runs from its image.
+
+    KEEP=1 leaves it up, and the next run takes it as it is with REUSE=1.
+    """
+    if os.environ.get("REUSE"):
+        with Cluster.attach(_NAME, stock=_STOCK) as left:
+            yield left
+        return
+    missing = doctor.lacking(doctor.examine(os.environ))
+    if missing:
+        pytest.fail("kind cannot start here: " + "; ".join(map(str, missing)), pytrace=False)
+    keep = bool(os.environ.get("KEEP"))
+    progress = Progress()
+    with daemon.borrowed(os.environ, progress=progress, keep=keep), Cluster.create(_NAME, stock=_STOCK) as made:
+        try:
+            made.accelerate(install.LABELS)
+            install.install(made, progress=progress)
+            yield made
+        finally:
+            if not keep:
+                made.delete()
+
+
+@pytest.fixture
+def scene(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A namespace for one test, gone with all that is in it afterwards; what happened is told when the test fails."""
+    made = Scene(cluster, request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-"))
+    made.open()
+    yield made
+    made.close()
