@@ -40,7 +40,7 @@ unit: $(SETUP) ## Tests without a cluster
 	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart and not kind'
 
 integration: ground tools ## Tests on the real API server
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m cluster
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m cluster
 
 e2e: $(SETUP) ## Berth's image on real kubelets: a kind cluster of three nodes (root or Docker; no registry needed)
 	@$(BIN)/python -m e2e.kind doctor
