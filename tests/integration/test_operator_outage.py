@@ -27,6 +27,7 @@ def submit_slowly(scene: Scene, seconds: float) -> None:
         time.sleep(seconds / GANGS)
 
 
+@pytest.mark.timeout(300)
 def test_a_minute_without_the_api_server_under_load_loses_nothing(
     scene: Scene,
     operator: OperatorProcess,

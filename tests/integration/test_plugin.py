@@ -109,12 +109,12 @@ def test_a_job_that_runs_one_that_waits_and_one_that_failed(scene: Scene, berth:
     scene.wait("runs", "Running")
     scene.submit("fails", devices=4, sim={"run": 1, "fail": 1, "exit_code": 3}, backoffLimit=0)
     scene.wait("fails", "Failed", timeout_s=30)
-    scene.submit("waits", replicas=3, maxDuration="1h")
-    pending = scene.wait_pending("waits", "InsufficientDevices")
     scene.submit("rests", suspend=True)
     scene.wait("rests", "Suspended")
     scene.submit("succeeds", devices=1, sim={"run": 1})
     scene.wait("succeeds", "Succeeded", timeout_s=30)
+    scene.submit("waits", replicas=3, maxDuration="1h")  # the last, so that what it is told stays true
+    pending = scene.wait_pending("waits", "InsufficientDevices")
     n = ("-n", scene.namespace)
 
     queue = berth("queue", *n)
