@@ -259,7 +259,9 @@ class World(Surroundings):
             placement = job.record.placement
             if placement is None or job.record.ending is not None or decision.key in self.flights:
                 continue
-            over = decision.record.attempts[-1].cause if decision.closed else None
+            # Of an attempt that has succeeded nothing is kept but the outcome.
+            last = decision.record.attempts[-1] if decision.record.attempts else None
+            over = last.cause if last is not None and last.attempt == decision.closed else None
             if (ending.cause if ending is not None else over) != Cause.PODS_LOST:
                 continue
             pods = {k.pod.rank: k.pod for k in self._pods_of(job) if k.pod.attempt == job.record.attempt}
