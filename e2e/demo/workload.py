@@ -3,8 +3,8 @@
 The trace covers 90 days in which its cluster was seldom full; played evenly it would take 90 days, and on a cluster
 twice as large nothing would ever wait. So both the gaps between submissions and the run times are replaced by their
 cube roots, which keeps every order (what was longer is longer) and turns days against seconds into tens against one.
-Then both are scaled: the gaps so that `PODS_PER_S` pods are submitted each second on average, which is what two cores
-of API server, scheduler and simulated kubelets keep up with; the run times so that the devices asked for, times the
+Then both are scaled: the gaps so that `PODS_PER_S` pods are submitted each second on average, more than the 20 to 50
+that two cores of API server, scheduler and simulated kubelets play; the run times so that the devices asked for, times the
 seconds they run, are `LOAD` of what the cluster has in that time. Bursts stay bursts, so gangs queue though the load is
 below one.
 
