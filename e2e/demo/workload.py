@@ -5,8 +5,8 @@ twice as large nothing would ever wait. So both the gaps between submissions and
 cube roots, which keeps every order (what was longer is longer) and turns days against seconds into tens against one.
 Then both are scaled: the gaps so that `PODS_PER_S` pods are submitted each second on average, more than the 20 to 50
 that two cores of API server, scheduler and simulated kubelets play; the run times so that the devices asked for, times
-the seconds they run, are `LOAD` of what the cluster has in that time. Bursts stay bursts, so gangs queue though the load
-is below one.
+the seconds they run, are `LOAD` of what the cluster has in that time. Bursts stay bursts, so gangs queue though the
+load is below one.
 
 The trace does not say which jobs must not leave a domain of the network. A part of the multi-node gangs, drawn by a
 seed, has to stay in one domain of the narrowest level that can hold it; the others ask for nothing.
