@@ -16,6 +16,7 @@ from e2e.ground.api import Api, ApiError
 from e2e.ground.binaries import Binaries
 from e2e.ground.components import PROGRAMS
 from e2e.ground.controlplane import ControlPlane
+from e2e.ground.failing import telling
 from e2e.ground.gobuild import BuildError
 from e2e.ground.model import ClusterModel, ModelError
 from e2e.ground.ports import PortTakenError
@@ -46,17 +47,7 @@ _kubeconfig = click.option(
 )  # fmt: skip
 
 
-class _Group(click.Group):
-    """Turns what may go wrong into one message and exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except _EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=_Group)
+@click.group(cls=telling(*_EXPECTED))
 def cli() -> None:
     """A real Kubernetes control plane with simulated nodes, on this machine."""
 

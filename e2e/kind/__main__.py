@@ -7,6 +7,7 @@ import sys
 import click
 
 from e2e.ground.binaries import Binaries
+from e2e.ground.failing import telling
 from e2e.ground.gobuild import BuildError
 from e2e.ground.progress import Progress
 from e2e.images.berth import ImageError
@@ -20,17 +21,7 @@ _stock = click.option(
 )
 
 
-class _Group(click.Group):
-    """Turns what may go wrong into one message and exit code 1."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except _EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=_Group)
+@click.group(cls=telling(*_EXPECTED))
 def main() -> None:
     """Berth on real kubelets, with a registry or without one."""
 
