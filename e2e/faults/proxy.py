@@ -89,7 +89,7 @@ class FaultProxy:
         return [write for write in tuple(self._writes) if on is None or on(write.call)]
 
     def forget(self) -> None:
-        """Count writes from here on."""
+        """Count writes that come from here on; what is on its way already, and may be seen before its answer, is not."""
         self._writes = []
 
     def told(self, on: Match, kind: str) -> int:
@@ -241,13 +241,14 @@ class FaultProxy:
 
     async def _forward(self, request: web.BaseRequest, call: Call, body: bytes) -> web.StreamResponse:
         code = 0
+        writes = self._writes
         try:
             async with self._upstream.ask(request, body) as answer:
                 content = await answer.read()
             code = answer.status
         finally:
             if call.write:
-                self._writes.append(Write(call, code))
+                writes.append(Write(call, code))
         for rule in self._rules:
             if isinstance(rule, Expiry):
                 rule.note(call)

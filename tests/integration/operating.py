@@ -69,6 +69,6 @@ def scene(
     api: Api, namespace: str, add_nodes: Callable[[Iterable[JsonObject]], list[str]], operator: OperatorProcess
 ) -> Iterator[Scene]:
     """A corner of the cluster for one test; its jobs and pools are gone after it."""
-    made = Scene(api, namespace, add_nodes, number=next(_scenes))
+    made = Scene(api, namespace, add_nodes, number=next(_scenes), watched=lambda: operator.alive)
     yield made
     made.clear()

@@ -37,13 +37,20 @@ class Scene:
     """A pool ``self.pool`` (once ``cluster`` has made its nodes) and a namespace ``self.namespace``."""
 
     def __init__(
-        self, api: Api, namespace: str, add_nodes: Callable[[Iterable[JsonObject]], list[str]], *, number: int
+        self,
+        api: Api,
+        namespace: str,
+        add_nodes: Callable[[Iterable[JsonObject]], list[str]],
+        *,
+        number: int,
+        watched: Callable[[], bool] = lambda: False,
     ) -> None:
         self.api = api
         self.namespace = namespace
         self.pool = f"pool-{number}"
         self.nodes: list[str] = []
         self._add_nodes = add_nodes
+        self._watched = watched
         self._pools: list[str] = []
         self._classes: list[str] = []
 
@@ -65,7 +72,8 @@ class Scene:
         """Add nodes, and the pool over them: for each spine the number of nodes of each of its leaves.
 
         ``cluster([4, 4], [4])`` has leaves of four nodes, two under spine-1 and one under spine-2. Nodes are named
-        in network order. ``resources`` override those of a node.
+        in network order. ``resources`` override those of a node. Returns when an operator that is watching knows them:
+        it hears of nodes, pools and jobs by different watches, in any order, and would tell of half of them.
         """
         manifests: list[JsonObject] = []
         for spine, leaves in enumerate(spines, 1):
@@ -76,6 +84,8 @@ class Scene:
         self.nodes += added
         if pool:
             self.add_pool()
+            if self._watched():
+                self.wait_pool(self.pool, lambda status: status["nodes"]["total"] == len(self.nodes))
         return added
 
     def node(self, number: int, spine: int, leaf: int, resources: Mapping[str, str]) -> JsonObject:
@@ -208,13 +218,19 @@ class Scene:
         """Wait until a job is in a state; its status then."""
         return self.wait_for(name, lambda status: status.get("state") == state, f"to be {state}", timeout_s=timeout_s)
 
-    def wait_pending(self, name: str, reason: str, *, timeout_s: float = _WAIT_S) -> dict[str, Any]:
-        """Wait until a job is pending for a reason; what it says then."""
+    def wait_pending(self, name: str, reason: str, *, says: str = "", timeout_s: float = _WAIT_S) -> dict[str, Any]:
+        """Wait until a job is pending for a reason, with the message ``says`` if it is given; what it says then.
+
+        The operator hears of nodes, pools, pods and jobs by different watches, in any order: a message with counts may
+        be told of half of them first.
+        """
 
         def waits(status: dict[str, Any]) -> bool:
-            return bool(status.get("pending", {}).get("reason") == reason)
+            pending = status.get("pending", {})
+            return bool(pending.get("reason") == reason) and says in ("", pending["message"])
 
-        pending: dict[str, Any] = self.wait_for(name, waits, f"to wait for {reason}", timeout_s=timeout_s)["pending"]
+        what = f"to wait for {reason}" + (f" and say {says!r}" if says else "")
+        pending: dict[str, Any] = self.wait_for(name, waits, what, timeout_s=timeout_s)["pending"]
         return pending
 
     def wait_for(

@@ -50,9 +50,8 @@ def test_a_taint_keeps_replicas_away_that_do_not_tolerate_it(scene: Scene, api: 
     for node in scene.nodes:
         nodes.taint(api, node, "team", value="vision")
     scene.submit("other", replicas=2)
-    assert scene.wait_pending("other", "TooLarge")["message"] == (
-        f"needs 2 nodes; pool {scene.pool} has 0 (2 of 2 nodes: taint team=vision:NoSchedule)"
-    )
+    told = f"needs 2 nodes; pool {scene.pool} has 0 (2 of 2 nodes: taint team=vision:NoSchedule)"
+    scene.wait_pending("other", "TooLarge", says=told)
 
     tolerations = [{"key": "team", "operator": "Equal", "value": "vision", "effect": "NoSchedule"}]
     scene.submit("vision", replicas=2, pod={"tolerations": tolerations})
@@ -71,8 +70,8 @@ def test_a_node_selector_of_the_template_narrows_the_nodes(scene: Scene, api: Ap
     scene.wait("two", "Running")
 
     assert scene.placed("two") == scene.nodes[1:]
-    pending = scene.wait_pending("three", "TooLarge")
-    assert pending["message"] == (f"needs 3 nodes; pool {scene.pool} has 2 (1 of 3 nodes: label disk is not fast)")
+    told = f"needs 3 nodes; pool {scene.pool} has 2 (1 of 3 nodes: label disk is not fast)"
+    scene.wait_pending("three", "TooLarge", says=told)
 
 
 def test_devices_of_somebody_elses_pod_are_not_given_and_come_free_with_it(scene: Scene, api: Api) -> None:

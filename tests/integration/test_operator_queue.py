@@ -69,9 +69,12 @@ def test_a_required_level_blocks_and_preferred_would_start_at_once(scene: Scene)
     scene.foreign_pod("right", scene.nodes[2], 8)
     scene.submit("pair", replicas=2, topology={"level": "leaf"})
 
-    pending = scene.wait_pending("pair", "TopologyBlocked")
+    pending = scene.wait_pending(
+        "pair",
+        "TopologyBlocked",
+        says="needs 2 free nodes under one leaf; the most free is 1 under spine-1/leaf-11 (of 2)",
+    )
 
-    assert pending["message"] == ("needs 2 free nodes under one leaf; the most free is 1 under spine-1/leaf-11 (of 2)")
     assert pending["nearest"] == [
         "topology.policy Preferred: could start now over 2 leaves",
         "topology.level spine: could start now under spine-1",

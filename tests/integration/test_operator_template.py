@@ -37,9 +37,8 @@ def test_requests_that_a_limit_range_adds_are_counted(scene: Scene, api: Api) ->
     limit_range(api, scene, cpu="12")
     scene.submit("train", replicas=4, devices=2)
 
-    pending = scene.wait_pending("train", "TooLarge")
+    scene.wait_pending("train", "TooLarge", says=f"needs 4 slots of 2 devices; pool {scene.pool} has 3")
 
-    assert pending["message"] == (f"needs 4 slots of 2 devices; pool {scene.pool} has 3")
     scene.edit("train", replicas=3)
     scene.wait("train", "Running")
     assert scene.bound("train") == scene.nodes
