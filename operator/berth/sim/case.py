@@ -7,7 +7,7 @@ Times are whole seconds of the virtual clock from the run's start; devices are i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from berth.core.future import Backfill
+from berth.core.future import DEFAULT, Backfill
 from berth.core.model import Gang, JobKey, Node
 
 
@@ -43,7 +43,7 @@ class Costs:
 class Task:
     """A job of the workload. `work`: seconds that it takes if nothing delays it; `declared`: its `maxDuration`, if any.
 
-    `held`: for a job that holds devices when the run begins (names of nodes, in rank order); its `work` is what is left.
+    `held`: where a job sits that has devices when the run begins (names of nodes by rank); its `work` is what is left.
     """
 
     key: JobKey
@@ -96,7 +96,7 @@ class Case:
     tasks: tuple[Task, ...]
     outages: tuple[Outage, ...] = ()
     slowdown: Slowdown = Slowdown()
-    backfill: Backfill = Backfill()
+    backfill: Backfill = DEFAULT
     every: int = 30
     warm_up: int = 0
     until: int | None = None
