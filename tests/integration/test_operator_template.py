@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from berth.kube import nesting
-from e2e.ground.api import Api, JsonObject
+from e2e.ground.api import Api, ApiError, JsonObject
 from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
 from tests.integration.scene import GPU, Scene
@@ -156,6 +156,49 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     ),
 }
 """What is wrong in a template, and what the user then reads."""
+
+
+def test_a_webhook_that_breaks_after_the_dry_run_ends_the_attempt_and_is_named(scene: Scene, api: Api) -> None:
+    """The gang was tried before: its devices are given back, and the job says which webhook does not work."""
+    scene.cluster([1])
+    scene.foreign_pod("squatter", scene.nodes[0], 8)
+    scene.submit("train")
+    scene.wait_pending("train", "InsufficientDevices")
+    hook = f"broken-{scene.namespace}"[:60].rstrip("-") + ".example.com"
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": scene.namespace}}
+    webhook = {
+        "name": hook,
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "clientConfig": {"url": "https://127.0.0.1:9/check"},
+        "namespaceSelector": selector,
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "timeoutSeconds": 2,
+    }
+    configurations = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    api.create(configurations, {"metadata": {"name": hook}, "webhooks": [webhook]})
+    try:
+        until(lambda: _refuses_pods(api, scene), "the webhook to be called", timeout_s=30)
+        api.delete(f"{scene.core}/pods/squatter", {"gracePeriodSeconds": 0})
+
+        status = scene.wait_for("train", lambda status: bool(status["attempts"]), "to end an attempt", timeout_s=60)
+
+        assert status["attempts"][0]["cause"] == "PodsRefused"
+        pending = scene.wait_pending("train", "TemplateRefused", timeout_s=60)
+        assert f'failed calling webhook "{hook}"' in pending["message"]
+    finally:
+        api.delete(f"{configurations}/{hook}")
+    scene.wait("train", "Running", timeout_s=60)
+
+
+def _refuses_pods(api: Api, scene: Scene) -> bool:
+    pod = {"metadata": {"name": "asks"}, "spec": {"containers": [{"name": "c", "image": "none"}]}}
+    try:
+        api.create(f"{scene.core}/pods?dryRun=All", pod)
+    except ApiError as error:
+        return error.status == 500
+    return False
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

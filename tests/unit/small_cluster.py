@@ -69,6 +69,10 @@ class SmallCluster(ApiClient):
         """Let the next calls fail; `after` they have taken effect, as when an answer is lost."""
         self._faults.append(Fault(call, error, times, after))
 
+    def heal(self) -> None:
+        """Let no more calls fail."""
+        self._faults.clear()
+
     def hold(self, call: str) -> Hold:
         """Let calls wait, after they were told and before they take effect."""
         self._holds.append(Hold(call))

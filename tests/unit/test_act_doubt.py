@@ -12,6 +12,7 @@ from berth.core import explain
 from berth.core.cycle import cycle
 from berth.core.model import Record
 from berth.core.plan import Decision, Plan, Verb
+from berth.kube.errors import ApiError
 from tests.unit.acting import KEY, PODS, STATUS, UID, Ground
 from tests.unit.small_cluster import refusal, unreachable
 from tests.unit.wire_objects import a_template, job_object, placed, pod_object, status_of
@@ -191,6 +192,36 @@ async def test_a_pod_that_is_refused_ends_the_attempt_with_the_servers_words(gro
     assert ground.cluster.writes() == [STATUS, "patch pods/status team/train-1-0", "delete pods team/train-1-0"]
     assert ground.status()["ending"]["cause"] == "PodsRefused"
     assert "exceeded quota: team" in ground.status()["ending"]["message"]
+
+
+BROKEN = refusal(500, "InternalError", 'failed calling webhook "scan.example.com": connection refused')
+
+
+async def test_a_fault_of_the_server_that_lasts_is_a_refusal(ground: Ground) -> None:
+    """A webhook that broke after the dry run: the gang does not hold its devices until somebody mends it."""
+    ground.submit()
+    ground.cluster.fail(PODS[1], BROKEN, times=10**6)
+    await ground.run()
+    assert PATIENCE - 5 < ground.loop.time() < PATIENCE + 5, "it has been tried for as long as a call is"
+    assert "scan.example.com" in (ground.mirror.jobs[KEY].refused or "")
+    assert list(ground.mirror.unprobed()) == [], "while the attempt lasts nothing is to be found out"
+    await ground.run()
+    assert ground.status()["ending"]["cause"] == "PodsRefused"
+    assert [entry.key for entry in ground.mirror.unprobed()] == [KEY], "the next attempt is not begun in the dark"
+
+
+@pytest.mark.parametrize(
+    "error", [unreachable(), refusal(503, "ServiceUnavailable"), refusal(504, "Timeout"), refusal(429, "TooMany")]
+)
+async def test_a_server_that_is_away_is_waited_for(ground: Ground, error: ApiError) -> None:
+    """However long: the attempt stands, and its pods are made when it is back."""
+    ground.submit()
+    ground.cluster.fail(PODS[1], error, times=10**6)
+    await ground.run()
+    assert ground.mirror.jobs[KEY].refused is None
+    ground.cluster.heal()
+    await ground.run()
+    assert ground.cluster.names("pods") == ["train-1-0", "train-1-1"]
 
 
 async def test_what_was_refused_to_one_attempt_is_not_held_against_the_next(ground: Ground) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from berth.act.belongings import Belongings, Retrying
 from berth.act.devices import Chosen
 from berth.act.pods import Replicas, taken_by_scheduler
-from berth.act.refusals import taken, told
+from berth.act.refusals import away, taken, told
 from berth.act.templates import TemplateError
 from berth.api.job import TrainingJob
 from berth.cluster import project
@@ -116,8 +116,13 @@ class Attempts:
             await self._each(ranks[ranks[0] == 0 :], lambda rank: self._create_pod(entry, pod(rank)))
         except TemplateError as error:
             self._mirror.set_refused(entry.uid, str(error))
-        except (Conflict, NotFound, Transient):
+        except (Conflict, NotFound):
             raise
+        except Transient as error:
+            if away(error):
+                raise
+            # It has been tried for as long as a call is: a webhook that does not work may not for hours.
+            self._mirror.set_refused(entry.uid, told(error))
         except ApiError as error:
             self._mirror.set_refused(entry.uid, told(error))
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from berth.act import affinity
 from berth.act.pods import Replicas
-from berth.act.refusals import taken, told
+from berth.act.refusals import away, taken, told
 from berth.act.templates import TemplateError, refusing
 from berth.cluster.jobs import JobEntry, Replica
 from berth.cluster.mirror import Mirror
@@ -22,14 +22,13 @@ from berth.cluster.requests import of_pod
 from berth.core.model import Hindrance, Shape, Toleration
 from berth.core.plan import Reason
 from berth.kube.client import ApiClient, JsonObject
-from berth.kube.errors import AlreadyExists, ApiError, TooManyRequests, Transient, Unreachable
+from berth.kube.errors import AlreadyExists, ApiError, Transient
 from berth.kube.resources import PODS
 
 logger = logging.getLogger(__name__)
 
 MOST_TRIES = 3
 """Tries in a row that may fail by a fault of the server, such as a webhook that does not work, before that is told."""
-_AWAY = 503
 
 
 async def try_replica(
@@ -199,7 +198,7 @@ class Prober:
 
         A server that is away, or sheds load, is waited for: it could not take a status either.
         """
-        if isinstance(error, Unreachable | TooManyRequests) or error.status == _AWAY:
+        if away(error):
             return False
         self._failed[entry.uid] = self._failed.get(entry.uid, 0) + 1
         return self._failed[entry.uid] >= MOST_TRIES

@@ -10,7 +10,7 @@ from typing import Any
 
 from berth.api.wire import cut
 from berth.cluster.quantities import amount
-from berth.kube.errors import ApiError
+from berth.kube.errors import ApiError, TooManyRequests, Transient, Unreachable
 
 _POD_FIELD = re.compile(r"\b(?:spec|metadata)\.(?=[a-zA-Z])")
 _PREAMBLE = re.compile(
@@ -18,6 +18,7 @@ _PREAMBLE = re.compile(
     r'^Pod in version "v1" cannot be handled as a Pod: (strict decoding error: )?'
 )
 _WRONG_TYPE = re.compile(r"^json: cannot unmarshal (\w+) into Go struct field \w+\.(\S+) of type (\S+)$")
+_AWAY = (503, 504)
 _TYPES = {"[]string": "a list of strings", "string": "a string", "bool": "true or false"}
 
 
@@ -34,6 +35,11 @@ def told(error: ApiError, pod: dict[str, Any] | None = None) -> str:
     if error.status == 400:
         return f"{_decoding(message, pod['spec'] if pod else {})}: correct the template"
     return f"{_POD_FIELD.sub(_prefixed, message)}: correct the template, or what refuses it"
+
+
+def away(error: Transient) -> bool:
+    """Whether a fault is the API server's own, and over when it is back; not one of what it asks, such as a webhook."""
+    return isinstance(error, Unreachable | TooManyRequests) or error.status in _AWAY
 
 
 def taken(name: str) -> str:

@@ -124,10 +124,14 @@ class Mirror:
             self._on_change()
 
     def set_refused(self, uid: str, sentence: str | None) -> None:
-        """Take in that the API server refuses pods of the current attempt; None when an attempt begins."""
+        """Take in that the API server refuses pods of the current attempt; None when an attempt begins.
+
+        What a dry run found out before is in doubt then: a replica is tried anew before the next attempt.
+        """
         entry = self._by_uid.get(uid)
         if entry is not None and entry.refused != sentence:
             entry.refused = sentence
+            entry.stale_replica |= sentence is not None
             self._job_changed(entry)
 
     def touch(self, key: JobKey) -> None:
