@@ -5,13 +5,15 @@ its models than on the wire.
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import select
+import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
@@ -41,6 +43,26 @@ class ApiError(RuntimeError):
         except (ValueError, KeyError, TypeError):
             self.reason, message = "", body.decode(errors="replace")[:500]
         super().__init__(f"{method} {path}: {status} {self.reason} {message}".rstrip())
+
+
+class Stream:
+    """An answer that goes on, such as a watch, line by line. ``close`` may be called from another thread."""
+
+    def __init__(self, connection: http.client.HTTPSConnection, response: http.client.HTTPResponse) -> None:
+        self._connection = connection
+        self._response = response
+
+    def lines(self) -> Iterator[bytes]:
+        """Lines as they come; OSError or ValueError once it is closed."""
+        while line := self._response.readline():
+            yield line
+
+    def close(self) -> None:
+        """Cut it: a thread that waits for a line wakes up."""
+        if self._connection.sock is not None:
+            with contextlib.suppress(OSError):  # cut by the server already
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
 
 
 class Api:
@@ -132,6 +154,17 @@ class Api:
     def text(self, path: str) -> str:
         """GET an answer that is no JSON, such as ``/readyz``."""
         return self._request("GET", path, None, "application/json").decode()
+
+    def stream(self, path: str, *, timeout_s: float = 3600.0) -> Stream:
+        """GET an answer that goes on; ApiError on refusal. ``timeout_s``: it is cut after so long a silence."""
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s, context=self._context)
+        connection.request("GET", path, headers={"Accept": "application/json", **self._headers})
+        response = connection.getresponse()
+        if response.status >= http.client.BAD_REQUEST:
+            answer = response.read()
+            connection.close()
+            raise ApiError("GET", path, response.status, answer)
+        return Stream(connection, response)
 
     def each(self, work: Callable[[_T], _R], items: Iterable[_T], *, workers: int = _WORKERS) -> list[_R]:
         """Results of ``work`` for every item, done by several threads; the first exception is raised."""

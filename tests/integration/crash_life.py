@@ -16,6 +16,7 @@ from e2e.ground.api import ApiError
 from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
 from tests.integration.scene import Scene, devices_held
+from tests.integration.witness import Witness
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _STEP_S = 60.0
@@ -37,7 +38,7 @@ class End:
     services: tuple[str, ...]
     """What follows the job's name in those of the Services that are there."""
     twice: tuple[str, ...]
-    """Nodes on which more devices were held than there are, at any step of the life."""
+    """Nodes on which more devices were held than there are, at any moment of the life."""
 
 
 class Life:
@@ -47,10 +48,13 @@ class Life:
         self._scene = scene
         self._name = name
         self._replicas = replicas
-        self._twice: set[str] = set()
 
     def live(self, revive: Callable[[], None]) -> End:
         """Live it to the end. ``revive`` is called again and again: it starts an operator that was killed."""
+        with self._scene.witness() as witness:
+            return self._live(revive, witness)
+
+    def _live(self, revive: Callable[[], None], witness: Witness) -> End:
         scene, name = self._scene, self._name
         scene.submit(name, replicas=self._replicas, startDeadline="10m")
         self._wait("Running", 1, revive)
@@ -67,7 +71,7 @@ class Life:
         finally:
             nodes.recover(scene.api, lost)
             nodes.untaint(scene.api, lost, OUT_OF_SERVICE)
-        return self._end(sum(a == b for a, b in zip(first, second, strict=True)), revive)
+        return self._end(sum(a == b for a, b in zip(first, second, strict=True)), revive, witness)
 
     def _wait(self, state: str, attempt: int, revive: Callable[[], None]) -> None:
         seen: dict[str, Any] = {}
@@ -76,7 +80,6 @@ class Life:
             revive()
             seen.clear()
             seen.update(self._scene.status(self._name))
-            self._twice |= self._scene.over_committed().keys()
             return (seen.get("state"), seen.get("attempt")) == (state, attempt)
 
         until(there, lambda: f"{self._name} to be {state} in attempt {attempt}: {seen}", timeout_s=_STEP_S, poll_s=0.05)
@@ -96,7 +99,7 @@ class Life:
             if error.status != http.client.NOT_FOUND:
                 raise
 
-    def _end(self, kept: int, revive: Callable[[], None]) -> End:
+    def _end(self, kept: int, revive: Callable[[], None], witness: Witness) -> End:
         """What is left once nothing changes any more: pods of earlier attempts have gone."""
         scene, name = self._scene, self._name
 
@@ -109,6 +112,8 @@ class Life:
         status = scene.status(name)
         pods = scene.pods(name).values()
         assert devices_held(pods) == Counter()
+        witness.catch_up()
+        assert witness.seen > 4 * self._replicas, "every pod of both attempts was seen to come and go on"
         found = Counter((pod["metadata"]["labels"][LABEL_ATTEMPT], pod["status"]["phase"]) for pod in pods)
         return End(
             state=status["state"],
@@ -118,7 +123,7 @@ class Life:
             kept=kept,
             pods=tuple(sorted((attempt, phase, count) for (attempt, phase), count in found.items())),
             services=tuple(sorted(service.removeprefix(name) for service in scene.services(name))),
-            twice=tuple(sorted(self._twice)),
+            twice=tuple(sorted(witness.twice)),
         )
 
 

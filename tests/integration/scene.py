@@ -12,6 +12,7 @@ from e2e.ground import nodes, stages
 from e2e.ground.api import Api, ApiError, JsonObject
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
+from tests.integration.witness import Witness
 
 GPU = "nvidia.com/gpu"
 ROOT = Path(__file__).resolve().parents[2]
@@ -285,6 +286,10 @@ class Scene:
         """Nodes of the scene on which pods hold more devices than there are, and how many they hold."""
         held = devices_held(self.api.get(f"{self.core}/pods?resourceVersion=0")["items"])
         return {node: devices for node, devices in held.items() if devices > int(_NODE[GPU])}
+
+    def witness(self) -> Witness:
+        """Sees every moment of the namespace's pods while it is a context."""
+        return Witness(self.api, f"{self.core}/pods", held=devices_held, most=int(_NODE[GPU]))
 
     def events(self, reason: str) -> list[JsonObject]:
         """Events of a reason in the namespace."""
