@@ -88,6 +88,16 @@ def test_who_may_pass(jobs: list[JobBuilder], started: list[str]) -> None:
     assert _started(*jobs) == started
 
 
+def test_a_node_that_reports_no_devices_for_a_moment_hides_nobody_elses() -> None:
+    """What runs there goes on; a place is kept for `a` on the other three from NOW + 100, and `b` would be in the way."""
+    pool = drawn("spine-0\n  leaf-0  8 0 0 0")
+    node = pool.ledger.nodes[1]
+    pool.ledger.set_node(1, replace(node, allocatable={**node.allocatable, GPU: 0}))
+    jobs = [running("gone", "n1", left=1_000), running(), waiting("a", 3), waiting("b", 1, 500)]
+    plan = cycle(Snapshot(tuple(job.built for job in jobs), by_name(pool), backfill=ASSUMED), NOW)
+    assert [d.key.name for d in plan.decisions if d.verb is Verb.ADMIT] == []
+
+
 def test_a_gang_that_ends_in_this_cycle_is_as_good_as_gone() -> None:
     """Its devices come free as soon as that is written: nobody slips in before who waits for them."""
     closing = running().ending(Cause.EDITED, "edited").with_pods()

@@ -204,8 +204,10 @@ class Future:
         name = pool.resource
         since = {id(stay) for stay, _ in self._since}
         before = [stay for stay in self._staying if stay.pool == pool.name and id(stay) not in since]
-        free = sum(node.allocatable.get(name, 0) for node in pool.ledger.nodes)
-        free -= sum(used.get(name, 0) for used in self._taken[pool.name])
+        free = 0
+        for node, used in zip(pool.ledger.nodes, self._taken[pool.name], strict=True):
+            # A node may have fewer than are taken of it for a moment; what it lacks is not lacking elsewhere.
+            free += max(0, node.allocatable.get(name, 0) - used.get(name, 0))
         free += sum(devices for stay, devices in self._since if stay.pool == pool.name)
         times, sums = [self.now], [free]
         for stay in before:
