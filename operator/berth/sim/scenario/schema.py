@@ -78,7 +78,7 @@ class Failures(Part):
     """Failures of nodes: drawn, listed, or both."""
 
     drawn: DrawnFailures | None = None
-    """Drawn from the seed."""
+    """Drawn from the seed, up to `until`; without that, up to twice the last arrival and the longest job."""
     listed: tuple[Outage, ...] = ()
     """Outages one by one."""
 

@@ -1,7 +1,7 @@
 """Jobs of a run: shapes of a trace or a draw with their gangs, arrivals and limits; and jobs listed one by one."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from berth.core.model import Gang, JobKey, Policy
@@ -69,6 +69,8 @@ def made(
     seed: int,
 ) -> tuple[Task, ...]:
     """Tasks of shapes that are submitted at these times."""
+    stating = workload.trace is not None and workload.trace.columns.declared is not None
+    stating = stating and knowledge.durations == "declared"
     slowed = max((max(table.by_level.values(), default=0.0) for table in slowdowns), default=0.0)
     factors = [1.0] * len(shapes)
     if knowledge.durations == "estimated":
@@ -81,11 +83,11 @@ def made(
         gang = gangs.get(size)
         if gang is None:
             gang = gangs[size] = Gang(*size, level=workload.level, policy=Policy(workload.policy))
-        stated = shape.declared if knowledge.durations == "declared" else None
-        known = knowledge.durations != "none"
+        stated = shape.declared if stating else None
+        known = knowledge.durations != "none" and not (stating and stated is None)
         found.append(
             Task(
-                key=JobKey(shape.tenant or _NOBODY, shape.name),
+                key=JobKey(shape.tenant.replace("/", "-") or _NOBODY, shape.name),
                 submit=submit,
                 gang=gang,
                 work=shape.seconds,
@@ -96,9 +98,3 @@ def made(
             )
         )
     return tuple(found)
-
-
-def padded(names: Sequence[str]) -> Mapping[str, str]:
-    """Names that are numbers, in equal width: jobs that are submitted together line up by name."""
-    width = max((len(name) for name in names if name.isdecimal()), default=0)
-    return {name: name.zfill(width) if name.isdecimal() else name for name in names}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from berth.sim.scenario import tables
@@ -29,7 +29,10 @@ class Shape:
 
 
 def shapes(trace: Trace, path: Path) -> list[Shape]:
-    """The rows that count, in order of submission. Raises ScenarioError with all bad rows, or if none is left."""
+    """The rows that count, in order of submission. Raises ScenarioError with all bad rows, or if none is left.
+
+    Names that are numbers get equal width: jobs that were submitted together line up by name.
+    """
     found: list[Shape] = []
     problems: list[Problem] = []
     lines: dict[str, int] = {}
@@ -46,6 +49,8 @@ def shapes(trace: Trace, path: Path) -> list[Shape]:
         raise ScenarioError(tables.some(problems))
     if not found:
         raise ScenarioError([Problem(str(path), 0, "", f"has no job that counts (of {len(lines)}); widen the filter")])
+    width = max((len(shape.name) for shape in found if shape.name.isdecimal()), default=0)
+    found = [replace(shape, name=shape.name.zfill(width)) if shape.name.isdecimal() else shape for shape in found]
     return sorted(found, key=lambda shape: shape.submit)
 
 
