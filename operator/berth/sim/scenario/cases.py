@@ -97,7 +97,9 @@ class Ready:
     def _outages(self, jobs: Sequence[Task], seed: int) -> tuple[Outage, ...]:
         wanted = self.scenario.failures
         homes = {node.name: fleet.name for fleet in self.fleets for node in fleet.nodes}
-        found = [Outage(homes[one.node], one.node, one.start, one.end) for one in wanted.listed]
+        found = [
+            Outage(homes[one.node], one.node, one.start, one.end, drawing.TROUBLES[one.kind]) for one in wanted.listed
+        ]
         if wanted.drawn is not None:
             longest = max(task.work for task in jobs)
             horizon = self.scenario.until or 2 * (max(0, jobs[-1].submit) + longest)
@@ -132,7 +134,7 @@ def _drawn(ready: Ready, load: float | None, seed: int) -> tuple[Task, ...]:
 def costs_of(scenario: Scenario) -> Costs:
     """What gangs pay."""
     costs = scenario.costs
-    return Costs(costs.start, costs.interval, costs.save, costs.restore)
+    return Costs(costs.start, costs.interval, costs.save, costs.restore, costs.stop)
 
 
 def load(path: Path, changes: Changes = NO_CHANGES) -> Ready:

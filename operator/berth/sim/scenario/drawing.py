@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from statistics import NormalDist
 
+from berth.core.model import Trouble
 from berth.sim.case import Fleet, Outage
 from berth.sim.scenario.schema import DrawnFailures
 from berth.sim.scenario.traces import Shape
 from berth.sim.scenario.workload import Draw, Durations
+
+TROUBLES = {"NotReady": Trouble.NOT_READY, "OutOfService": Trouble.OUT_OF_SERVICE, "Gone": Trouble.GONE}
 
 _NORMAL = NormalDist()
 
@@ -120,5 +123,5 @@ def outages(drawn: DrawnFailures, fleets: Sequence[Fleet], seed: int, horizon: i
                 if now >= horizon:
                     break
                 start = int(now)
-                yield Outage(fleet.name, node.name, start, start + drawn.repair)
+                yield Outage(fleet.name, node.name, start, start + drawn.repair, TROUBLES[drawn.kind])
                 now += drawn.repair

@@ -12,6 +12,9 @@ VERSION = 1
 """Counts up when a scenario of before can no longer be read, or would be read as something else."""
 
 
+Trouble = Literal["NotReady", "OutOfService", "Gone"]
+
+
 class Knowledge(Part):
     """What the scheduler knows of durations.
 
@@ -46,6 +49,8 @@ class Costs(Part):
     """Time in which work stands still for a checkpoint."""
     restore: Span = 0
     """Time until it works again from one."""
+    stop: Span = 0
+    """From when its pods are told to stop until they are gone."""
 
 
 class DrawnFailures(Part):
@@ -55,6 +60,9 @@ class DrawnFailures(Part):
     """Mean time from a repair of a node to its next failure."""
     repair: Length
     """How long a node is down."""
+    kind: Trouble = "NotReady"
+    """What the cluster knows of a node that is down. `NotReady`: no more than that, so that the end of its pods is
+    waited for; `OutOfService`: that somebody vouches for it with the taint; `Gone`: it is deleted, and comes back."""
 
 
 class Outage(Part):
@@ -66,6 +74,8 @@ class Outage(Part):
     """When it goes down."""
     end: Span | None = None
     """When it is back. Absent: it stays down."""
+    kind: Trouble = "NotReady"
+    """As of drawn failures."""
 
     @model_validator(mode="after")
     def _order(self) -> Self:

@@ -53,7 +53,7 @@ def arriving(shapes: Sequence[Shape], times: Sequence[float], load: float | None
 def limit(seconds: int, costs: Costs, slowed: float, margin: float, factor: float, declared: int | None) -> int:
     """What a job declares: never less than what it takes undisturbed, with its costs, at that slowdown."""
     work = math.ceil(seconds * (1 + slowed))
-    saves = 0 if costs.interval is None else work // costs.interval * costs.save
+    saves = 0 if costs.interval is None else (seconds - 1) // costs.interval * costs.save
     return math.ceil(max(costs.start + work + saves, declared or 0) * margin * factor)
 
 

@@ -199,9 +199,8 @@ class ListedJob(Part):
     """Taints that it tolerates."""
     affinity: tuple[tuple[Clause, ...], ...] = ()
     """Required node affinity: alternatives, each a list of comparisons that must all hold."""
-    held_back: Text | None = None
-    """Why it cannot start whatever comes free, such as a template that the API server refuses. It waits for the whole
-    run."""
+    held_back: Literal["Suspended", "TemplateRefused", "UnknownPriorityClass"] | None = None
+    """Why it cannot start whatever comes free. It waits for the whole run."""
 
 
 class Workload(Part):
