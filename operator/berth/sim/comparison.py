@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A policy in a setting. `partial`: seeds that were interrupted; `unstarted`: jobs that never started, all seeds."""
+    """A policy in a setting. `partial`: seeds that were interrupted; `unstarted`: jobs that never started."""
 
     policy: str
     seeds: tuple[int, ...]

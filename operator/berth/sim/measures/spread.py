@@ -7,7 +7,7 @@ exact there.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth.core.model import Demand
 from berth.core.slots import barrier, room
@@ -62,7 +62,7 @@ class _Sums:
 
 
 class Least:
-    """The fewest domains of each level of a pool that a gang could span if the pool were empty and all nodes up."""
+    """The fewest domains of each level that a gang could span if its pool were empty, and all nodes up and open."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
@@ -70,7 +70,7 @@ class Least:
         self._known: dict[tuple[Demand, int], tuple[int, ...]] = {}
 
     def of(self, demand: Demand, replicas: int) -> tuple[int, ...]:
-        """By level, from the pool's first to `node`. For a gang that never fits, one more than there are."""
+        """By level, from the pool's first to `node`. For a gang that never fits, one more than have room."""
         key = (demand, replicas)
         if key not in self._known:
             if demand not in self._slots:
@@ -81,12 +81,13 @@ class Least:
     def _count(self, demand: Demand) -> list[list[int]]:
         """Slots of the domains, the most first, by level."""
         ground = self._ground
-        nodes = [0 if barrier(n, demand) else room(n, {}, demand) for n in ground.fleet.nodes]
+        nodes = [replace(n, ready=True, cordoned=False, spare=False) for n in ground.fleet.nodes]
+        rooms = [0 if barrier(node, demand) else room(node, {}, demand) for node in nodes]
         found = []
         for domain, number in zip(ground.domain[1:], ground.domains[1:], strict=True):
             slots = [0] * number
             for position, where in enumerate(domain):
-                slots[where] += nodes[position]
+                slots[where] += rooms[position]
             found.append(sorted((s for s in slots if s), reverse=True))
         return found
 

@@ -95,7 +95,7 @@ def _group(size: str, tenant: str, lives: list[Life], end: int) -> Waits:
 
 
 def waits(lives: Iterable[Life], end: int) -> tuple[Waits, ...]:
-    """All jobs, then each size class, then each tenant (where there are several), then each class of each tenant.
+    """All jobs and each size class of them; where there are several tenants, then each of these and its classes.
 
     Jobs that had devices when the run began are left out: their wait is not of this run, their work only the rest.
     """
@@ -108,7 +108,7 @@ def waits(lives: Iterable[Life], end: int) -> tuple[Waits, ...]:
             found.setdefault(key, []).append(life)
     tenants = {tenant for _, tenant in found}
     rank = {name: i for i, name in enumerate(("", *CLASSES))}
-    keys = sorted(found, key=lambda key: ((bool(key[1]), bool(key[0])), key[1], rank[key[0]]))
+    keys = sorted(found, key=lambda key: (key[1], rank[key[0]]))
     several = len(tenants) > 2
     return tuple(_group(*key, found[key], end) for key in keys if several or not key[1])
 
