@@ -160,7 +160,7 @@ class Engine:
             room = pool.ledger.room(position[node], demand)
             if room < replicas:
                 raise ValueError(f"task {task.key} has {replicas} replicas on node {node}, which has room for {room}")
-        placement = describe(pool, [position[node] for node in task.held], job.generation, task.since, 0)
+        placement = describe(pool, [position[node] for node in task.held], job.generation, now=task.since, epoch=0)
         record = Record(attempt=1, placement=placement, held=task.spent, started_at=task.since)
         self._acting.hold(replace(job, record=record), 0)
 
