@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from berth.core import admission, changes, explain, lifecycle
 from berth.core.admission import Berth, Pool, find, refusal
@@ -23,11 +24,7 @@ from tests.properties.cycling import Cycle
 
 def finding(find_: Callable[[Gang, dict[str, Pool]], Berth | None]) -> Cycle:
     """A cycle that looks for room in another way."""
-
-    class Other(Line):
-        start = swapped(Line.start, find=find_)
-
-    return swapped(cycle, Line=Other)
+    return partial(cycle, turns=partial(Line, find=find_))
 
 
 def placing(place_: Callable[[SlotIndex, int, int], Fit | None]) -> Cycle:
@@ -203,8 +200,8 @@ class _Hasty(Line):
         return kept[-1].berth if berth is None and kept and kept[-1].key == job.key else berth
 
 
-keeps_only_one_place = swapped(cycle, Line=_OnePlace)
-plans_with_what_is_free_later = swapped(cycle, Line=_Hasty)
+keeps_only_one_place: Cycle = partial(cycle, turns=_OnePlace)
+plans_with_what_is_free_later: Cycle = partial(cycle, turns=_Hasty)
 
 
 # Explanations

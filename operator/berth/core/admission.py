@@ -88,6 +88,10 @@ def describe(
     )
 
 
+Find = Callable[[Gang, dict[str, Pool]], Berth | None]
+"""Finds room for a gang, the pools as they are; takes nothing."""
+
+
 def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
     """Find room for a gang: in the first listed pool that has it, or, where none is listed, the narrowest there is."""
     best: Berth | None = None

@@ -8,8 +8,9 @@ plans with time limits. Nothing is remembered from cycle to cycle: the same fact
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from berth.core.admission import Berth, Pool, Stay, candidates, find, unsuitable
+from berth.core.admission import Berth, Find, Pool, Stay, candidates, find, unsuitable
 from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
 from berth.core.model import Gang, Job, JobKey, Record
 
@@ -18,10 +19,40 @@ _TRIALS = 8
 cycle."""
 
 
+class Turn(Protocol):
+    """The queue's turn in one cycle, as the cycle asks for it: jobs come in their order, each once."""
+
+    def start(self, job: Job) -> Berth | None:
+        """Find a place in which a job may start now, and take it; None if it has to wait."""
+
+    def settle(self) -> None:
+        """The queue has had its turn."""
+
+
+class Turns(Protocol):
+    """Makes the turn of a cycle, whose own forks `pools` are.
+
+    `decided`: records that jobs will have after it. `staying`: gangs that hold devices and are not among `jobs`.
+    """
+
+    def __call__(
+        self,
+        pools: dict[str, Pool],
+        jobs: Iterable[Job],
+        decided: Mapping[JobKey, Record],
+        settings: Backfill,
+        now: int,
+        *,
+        staying: Iterable[Stay] = (),
+    ) -> Turn:
+        """A turn in which nobody has been asked for yet."""
+
+
 class Line:
     """The queue's turn in one cycle: who starts now, and what is kept for those who cannot.
 
-    `pools` are the cycle's own forks: a berth that is found is there, and not taken yet.
+    `pools` are the cycle's own forks: a berth that is found is there, and not taken yet. `staying`: gangs that hold
+    devices and are not among `jobs`. `find`: the rule by which a gang's place is chosen, now and ahead.
     """
 
     def __init__(
@@ -31,8 +62,13 @@ class Line:
         decided: Mapping[JobKey, Record],
         settings: Backfill,
         now: int,
+        *,
+        staying: Iterable[Stay] = (),
+        find: Find = find,
     ) -> None:
         self.pools = pools
+        self._staying = staying
+        self._find = find
         self._jobs = jobs
         self._decided = decided
         self.settings = settings
@@ -55,15 +91,15 @@ class Line:
         """What will be taken when."""
         if self._future is None:
             staying = stays(self._jobs, self.pools, self.now, self.settings, self._decided)
-            staying = sorted([*staying, *self._started], key=lambda stay: (stay.end, stay.key))
-            self._future = Future(self.pools, staying, self.now)
+            staying = sorted([*staying, *self._staying, *self._started], key=lambda stay: (stay.end, stay.key))
+            self._future = Future(self.pools, staying, self.now, find=self._find)
         return self._future
 
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
         seconds = lasts(job, self.settings)
         if job.gang not in self._no_room and (job.gang, seconds) not in self._held_back:
-            berth = find(job.gang, self.pools)
+            berth = self._find(job.gang, self.pools)
             if berth is None:
                 self._no_room.add(job.gang)
             elif self.reservations:
@@ -84,7 +120,7 @@ class Line:
 
     def could(self, key: JobKey | None, gang: Gang, seconds: int) -> Berth | None:
         """Try whether a gang could start now for so many seconds. The reservation of job `key` does not count."""
-        berth = find(gang, self.pools)
+        berth = self._find(gang, self.pools)
         if berth is None or not self.reservations:
             return berth
         kept = self.future.reservations

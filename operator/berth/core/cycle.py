@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from berth.core import charges, explain, repair
 from berth.core.admission import Berth, Pool
-from berth.core.backfill import Line
+from berth.core.backfill import Line, Turns
 from berth.core.faults import DEFAULT_WAITS, Waits, avoiding
 from berth.core.future import DEFAULT, Backfill
 from berth.core.lifecycle import advance, due
@@ -31,8 +31,12 @@ class Snapshot:
     backfill: Backfill = DEFAULT
 
 
-def cycle(snapshot: Snapshot, now: int) -> Plan:
-    """Decide what is to be done now. Pure: the snapshot's ledgers are forked, never changed."""
+def cycle(snapshot: Snapshot, now: int, *, turns: Turns = Line, told: bool = True) -> Plan:
+    """Decide what is to be done now. Pure: the snapshot's ledgers are forked, never changed.
+
+    `turns`: the rule of the queue. Not `told`: those who wait are told nothing, and the plan says nothing of them;
+    to tell them, the turn must be a `Line`.
+    """
     # 1. Every job that holds something, or must not have anything, takes its next step.
     steps: list[tuple[Job, Decision]] = []
     queue: list[Job] = []
@@ -59,17 +63,19 @@ def cycle(snapshot: Snapshot, now: int) -> Plan:
     queue.sort(key=precedence)
     # 4. One after the other gets the narrowest place that holds it whole, and that delays nobody before it.
     decided = {decision.key: decision.record for decision in decisions}
-    line = Line(pools, snapshot.jobs, decided, snapshot.backfill, now)
+    turn = turns(pools, snapshot.jobs, decided, snapshot.backfill, now)
     waiting: list[Job] = []
     for job in queue:
-        berth = line.start(job)
+        berth = turn.start(job)
         if berth is None:
             waiting.append(job)
         else:
             decisions.append(_admit(job, berth, snapshot, now))
     # 5. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
-    for job, pending in pendings(waiting, line):
-        decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
+    if told:
+        assert isinstance(turn, Line), "those who wait are told from what is kept for them"
+        for job, pending in pendings(waiting, turn):
+            decisions.append(Decision(job.key, job.uid, Verb.REPORT, job.record, explain.waiting(job, pending)))
     # 6. An observer keeps its hands off.
     if snapshot.mode is Mode.OBSERVE:
         records = {job.key: job.record for job in snapshot.jobs}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.admission import Berth, Pool, Stay, Takes, find
+from berth.core.admission import Berth, Find, Pool, Stay, Takes, find
 from berth.core.layout import UNKNOWN, union
 from berth.core.model import Gang, Job, JobKey, Placement, Record
 from berth.core.slots import Ledger
@@ -124,8 +124,9 @@ def _without(former: list[Stay], now: Stay) -> list[Stay]:
 class Future:
     """What will be taken when, as far as is known now. Asking moves it through time; what it says stays the same."""
 
-    def __init__(self, pools: Mapping[str, Pool], staying: list[Stay], now: int) -> None:
+    def __init__(self, pools: Mapping[str, Pool], staying: list[Stay], now: int, *, find: Find = find) -> None:
         self.now = now
+        self._find = find
         self.reservations: list[Reservation] = []
         self._pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in pools.items()}
         self._taken = {name: list(pool.ledger.used) for name, pool in pools.items()}  # now
@@ -142,11 +143,11 @@ class Future:
     def place(self, gang: Gang, at: int, until: int) -> Berth | None:
         """Find room for a gang that will be there, beside all reservations, at any moment from `at` to `until`."""
         self._show(at, until)
-        return find(gang, self._pools)
+        return self._find(gang, self._pools)
 
     def earliest(self, key: JobKey, gang: Gang, seconds: int) -> Reservation | None:
         """The first time after now at which a gang finds room for so many seconds, and the place; None if never."""
-        if find(gang, self._in_the_end()) is None:
+        if self._find(gang, self._in_the_end()) is None:
             return None
         times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
         for at in times[:_NEAR]:

@@ -7,8 +7,9 @@ Times are whole seconds of the virtual clock from the run's start; devices are i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from berth.core.faults import DEFAULT_WAITS, Waits
 from berth.core.future import DEFAULT, Backfill
-from berth.core.model import Gang, JobKey, Node
+from berth.core.model import Gang, JobKey, Node, Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,14 @@ class Costs:
     """What a gang pays in seconds beside its work: to start, to write a checkpoint (work stands still), to restore one.
 
     `interval`: seconds of work between checkpoints; None: it writes none, and loses all it did when it is stopped.
+    `stop`: until pods are gone that were told to.
     """
 
     start: int = 0
     interval: int | None = None
     save: int = 0
     restore: int = 0
+    stop: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A node that is down from `start` until `end` (None: for good)."""
+    """A node that is down from `start` until `end` (None: for good). `kind`: what the cluster knows of it meanwhile.
+
+    One that is only not ready may come back, so its pods' end is waited for (`Waits.unconfirmed`); of one that is gone
+    or out of service it is not.
+    """
 
     pool: str
     node: str
     start: int
     end: int | None = None
+    kind: Trouble = Trouble.NOT_READY
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +94,10 @@ class Slowdown:
 class Case:
     """One run. `tasks` by `submit`; `warm_up`: how many of the first tasks no figure counts.
 
-    `policy` names one of `policies`. `every`: at most one cycle in so many seconds. `until`: the run ends there (None:
-    when all tasks have ended). `seed` and `load` are told for the record; whatever they drew is in the case already.
+    `policy` names one of `policies`, `queue` its rule of who may start before whom: `conservative` (Berth's own: nobody
+    passes at the cost of those in front), `any-fit`, `first-fit-backfill` or `strict`. `waits`: how long doubts about
+    nodes are waited out. `every`: at most one cycle in so many seconds. `until`: the run ends there (None: when all
+    tasks have ended). `seed` and `load` are told for the record; whatever they drew is in the case already.
     """
 
     name: str
@@ -102,3 +112,5 @@ class Case:
     until: int | None = None
     seed: int = 0
     load: float | None = None
+    queue: str = "conservative"
+    waits: Waits = DEFAULT_WAITS

@@ -10,6 +10,7 @@ class Spent:
     """What the seconds of an attempt were, in Google's goodput words; they add up to its length.
 
     `useful`: work that counts; `slowed`: longer for sitting wide (`Slowdown`); `lost`: work done and to be done again.
+    `stopping`: nothing runs any more, from a node's failure or the stop until the devices are given back.
     """
 
     starting: int = 0
@@ -18,11 +19,13 @@ class Spent:
     checkpointing: int = 0
     restoring: int = 0
     lost: int = 0
+    stopping: int = 0
 
     @property
     def seconds(self) -> int:
         """All of it."""
-        return self.starting + self.useful + self.slowed + self.checkpointing + self.restoring + self.lost
+        work = self.useful + self.slowed + self.lost
+        return self.starting + work + self.checkpointing + self.restoring + self.stopping
 
 
 @dataclass(frozen=True, slots=True)

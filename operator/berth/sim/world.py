@@ -1,0 +1,265 @@
+"""The world of a run: jobs, pods, nodes and what is taken, as the heart's own types.
+
+It stands where the mirror stands in a cluster, and keeps the same rules: what a job holds is taken from its record, at
+admission, and given back when the record no longer holds it; who is concerned by a node's trouble is found by the
+mirror's own `Health`. A cycle gets the jobs that it could decide about and no others: those that have changed, those
+for which something is due, those that wait. For the rest it gets what they are expected to hold (`staying`), so that a
+cycle costs what has changed and not what is there.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from heapq import heappop, heappush
+
+from berth.cluster.health import Health
+from berth.core.admission import Pool, Stay
+from berth.core.cycle import Snapshot
+from berth.core.future import stays
+from berth.core.lifecycle import due
+from berth.core.model import OUT_OF_SERVICE, Job, JobKey, Mode, Node, Placement, Pod, Taint, Trouble
+from berth.core.slots import Ledger
+from berth.core.topology import Tree
+from berth.sim.case import Case, Fleet
+
+PODS_PER_NODE = 110
+"""Kubernetes' own default, for nodes of a case that say nothing of it."""
+_MOST_INDEXES = 200
+"""As in the mirror: distinct demands for which free slots are kept counted, per pool."""
+
+Requests = tuple[tuple[str, int], ...]
+
+
+class World:
+    """All that a cycle may depend on, at one moment of the virtual clock."""
+
+    def __init__(self, case: Case) -> None:
+        self.jobs: dict[JobKey, Job] = {}
+        self.pools: dict[str, Pool] = {fleet.name: _pool(fleet) for fleet in case.fleets}
+        self.seats = {fleet.name: {node.name: at for at, node in enumerate(fleet.nodes)} for fleet in case.fleets}
+        self._case = case
+        self._home: dict[str, tuple[Pool, Node]] = {}
+        self._health = Health()
+        for pool in self.pools.values():
+            for node in pool.ledger.nodes:
+                if node.name in self._home:
+                    raise ValueError(f"node {node.name} is in two pools; a node belongs to one")
+                self._home[node.name] = (pool, node)
+                self._health.put_node(node)
+        self._changed: dict[JobKey, None] = {}
+        self._waiting: dict[JobKey, None] = {}
+        self._due: dict[JobKey, int] = {}
+        self._wakes: list[tuple[int, JobKey]] = []
+        self._stays: list[Stay] = []
+        self._stays_of: dict[JobKey, list[Stay]] = {}
+        self._down: Counter[str] = Counter()
+
+    # Jobs
+
+    def put(self, job: Job, now: int) -> None:
+        """Take in a job as it is from now on, and take or give back what its record says."""
+        before = self.jobs.get(job.key)
+        if before is None or before.record is not job.record:
+            job = self._recorded(before, job, now)
+        self.jobs[job.key] = job
+        self._watch(job, now)
+
+    def drop(self, key: JobKey) -> None:
+        """Forget a job that holds nothing."""
+        job = self.jobs.pop(key)
+        assert not job.claims, f"{key} holds devices"
+        self._health.concern(job.uid, frozenset())
+        for kept in (self._changed, self._waiting, self._due):
+            kept.pop(key, None)
+
+    def change(self, key: JobKey) -> None:
+        """Have the next cycle look at a job."""
+        self._changed[key] = None
+
+    def _recorded(self, before: Job | None, job: Job, now: int) -> Job:
+        held, holds = before.record.holds if before else None, job.record.holds
+        if held is not holds and (held is None or holds is None or _elsewhere(held, holds)):
+            for node, requests in before.claims.items() if before else ():
+                self._ledger(node).give_back(self._position(node), requests)
+            claims = self._claims(job, holds) if holds is not None else {}
+            for node, requests in claims.items():
+                self._take(node, requests)
+            job = replace(job, claims=claims)
+        concerned = frozenset(holds.nodes if holds is not None else ()).union(
+            *(attempt.nodes for attempt in job.record.attempts[-1:])
+        )
+        self._health.concern(job.uid, concerned)
+        troubles = self._health.troubles(job.uid)
+        if troubles != job.troubles:
+            job = replace(job, troubles=troubles)
+        self._expect(job, now)
+        return job
+
+    def _claims(self, job: Job, placement: Placement) -> dict[str, Requests]:
+        """What a placement takes, by node."""
+        each = self.pools[placement.pool].demand(job.gang).requests
+        return {
+            node: tuple((name, amount * times) for name, amount in each)
+            for node, times in Counter(placement.nodes).items()
+        }
+
+    def _take(self, node: str, requests: Requests) -> None:
+        ledger, position = self._ledger(node), self._position(node)
+        used = Counter(ledger.used[position])
+        for name, amount in requests:
+            used[name] += amount
+            most = ledger.nodes[position].allocatable.get(name, 0)
+            assert used[name] <= most, f"{node}: {used[name]} of {most} {name} taken"
+        ledger.set_used(position, used)
+
+    def _ledger(self, node: str) -> Ledger:
+        return self._home[node][0].ledger
+
+    def _position(self, node: str) -> int:
+        return self._ledger(node).tree.position[node]
+
+    def _watch(self, job: Job, now: int) -> None:
+        """Know whether a job waits, and when time alone changes its next step."""
+        if job.record.placement is None and job.record.outcome is None:
+            self._waiting[job.key] = None
+        else:
+            self._waiting.pop(job.key, None)
+        wake = due(job, now, self._case.waits)
+        if wake is None:
+            self._due.pop(job.key, None)
+        else:
+            wake = max(wake, now + 1)
+            if self._due.get(job.key) != wake:
+                self._due[job.key] = wake
+                heappush(self._wakes, (wake, job.key))
+
+    # What is expected of those who hold devices
+
+    def _expect(self, job: Job, now: int) -> None:
+        for stay in self._stays_of.pop(job.key, ()):
+            at = bisect_left(self._stays, (stay.end, stay.key), key=_order)
+            while self._stays[at] is not stay:
+                at += 1
+            del self._stays[at]
+        if job.record.holds is None:
+            return
+        found = stays([job], self.pools, now, self._case.backfill, {})
+        for stay in found:
+            insort(self._stays, stay, key=_order)
+        self._stays_of[job.key] = found
+
+    def staying(self, now: int) -> list[Stay]:
+        """Gangs that hold devices, by expected end, which is to come."""
+        while self._stays and self._stays[0].end <= now:
+            self._expect(self.jobs[self._stays[0].key], now)
+        return self._stays
+
+    # Nodes
+
+    def is_down(self, node: str) -> bool:
+        """Whether nothing runs on a node and nobody can be told to stop there."""
+        return self._down[node] > 0
+
+    def node_down(self, name: str, kind: Trouble, now: int) -> list[Job]:
+        """A node fails; the jobs whose current attempts it has pods of."""
+        self._down[name] += 1
+        if self._down[name] == 1:
+            node = self._home[name][1]
+            if kind is Trouble.OUT_OF_SERVICE:
+                node = replace(node, taints=(*node.taints, Taint(OUT_OF_SERVICE, "", "NoExecute")))
+            self._set_node(replace(node, ready=False, unready_since=now), gone=kind is Trouble.GONE, now=now)
+        return self._with_pods_on(name)
+
+    def node_up(self, name: str, now: int) -> list[Job]:
+        """A node is back; the jobs that had pods there. They ended with it."""
+        self._down[name] -= 1
+        if self._down[name]:
+            return []
+        concerned = self._with_pods_on(name)
+        self._set_node(self._home[name][1], gone=False, now=now)
+        return concerned
+
+    def _with_pods_on(self, name: str) -> list[Job]:
+        return [job for job in self.jobs.values() if any(pod.node == name for pod in job.pods)]
+
+    def _set_node(self, node: Node, *, gone: bool, now: int) -> None:
+        self._ledger(node.name).set_node(self._position(node.name), node)
+        self._tell(self._health.drop_node(node.name) if gone else self._health.put_node(node), now)
+
+    def _tell(self, concerned: Iterable[str], now: int) -> None:
+        """Have jobs know that the troubles of their nodes have changed. A job's uid is its key, told."""
+        for uid in sorted(concerned):
+            job = self.jobs[key_of(uid)]
+            self.put(replace(job, troubles=self._health.troubles(uid)), now)
+            self.change(job.key)
+
+    # What a cycle gets
+
+    def steps(self, now: int) -> Snapshot | None:
+        """Jobs that hold something, or must not have anything, and may have a step to take; None if there are none."""
+        self._tell(self._health.judge(self._home), now)
+        while self._wakes and self._wakes[0][0] <= now:
+            wake, key = heappop(self._wakes)
+            if self._due.get(key) == wake:
+                del self._due[key]
+                self._changed[key] = None
+        changed = [key for key in self._changed if key not in self._waiting]
+        for key in changed:
+            del self._changed[key]
+        return self._snapshot(changed) if changed else None
+
+    def queue(self) -> Snapshot | None:
+        """Jobs that have no devices; None if all have some."""
+        for key in self._waiting:
+            self._changed.pop(key, None)
+        return self._snapshot(self._waiting) if self._waiting else None
+
+    def _snapshot(self, keys: Iterable[JobKey]) -> Snapshot:
+        for pool in self.pools.values():
+            pool.ledger.trim(_MOST_INDEXES)
+        return Snapshot(
+            jobs=tuple(self.jobs[key] for key in keys),
+            pools=self.pools,
+            mode=Mode.ACTIVE,
+            waits=self._case.waits,
+            backfill=self._case.backfill,
+        )
+
+    def wake_at(self) -> int | None:
+        """The next moment at which time alone changes something; None if nothing is due."""
+        while self._wakes and self._due.get(self._wakes[0][1]) != self._wakes[0][0]:
+            heappop(self._wakes)
+        moments = [self._wakes[0][0]] if self._wakes else []
+        if self._waiting and self._stays:
+            moments.append(self._stays[0].end)  # who outlives what was expected of it puts others off
+        return min(moments, default=None)
+
+
+def uid_of(key: JobKey) -> str:
+    """The uid of a job of the simulator."""
+    return str(key)
+
+
+def key_of(uid: str) -> JobKey:
+    """The job of a uid."""
+    return JobKey(*uid.split("/", 1))
+
+
+def without(pods: Iterable[Pod], uids: set[str]) -> tuple[Pod, ...]:
+    """Pods but for some."""
+    return tuple(pod for pod in pods if pod.uid not in uids)
+
+
+def _elsewhere(one: Placement, other: Placement) -> bool:
+    return (one.pool, one.nodes) != (other.pool, other.nodes)
+
+
+def _order(stay: Stay) -> tuple[int, JobKey]:
+    return stay.end, stay.key
+
+
+def _pool(fleet: Fleet) -> Pool:
+    nodes = [replace(node, allocatable={"pods": PODS_PER_NODE, **node.allocatable}) for node in fleet.nodes]
+    tree, ordered = Tree.build(fleet.name, fleet.levels, nodes)
+    return Pool(fleet.name, fleet.resource, Ledger(tree, ordered), fleet.sizes, fleet.sizes_alone)
