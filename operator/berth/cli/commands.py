@@ -197,15 +197,16 @@ def simulate(
         from berth.cli import simulate as simulating
         from berth.sim.scenario.cases import Changes
 
-        changes = Changes(policies or None, loads or None, seeds)
-        if from_cluster:
-            ready = forecast.of_cluster(_target(found))
-        else:
-            assert file is not None, "a file is named"
-            ready = simulating.read(file, changes)
         if asked:
-            return forecast.answer(ready, forecast.asked(ready, job, replicas, sets, found.get("namespace")), output)
+            document = forecast.from_cluster(_target(found)) if file is None else forecast.from_file(file)
+            base = Path(file).parent if file is not None else Path()
+            question = forecast.asked(document, base, job, replicas, sets, found.get("namespace"))
+            return forecast.answer(question, output)
         outputs = simulating.Outputs.of(output, html, json_, out)
+        if file is None:
+            ready = forecast.ready(forecast.from_cluster(_target(found)), Path())
+        else:
+            ready = simulating.read(file, Changes(policies or None, loads or None, seeds))
         return simulating.played(ready, outputs, processes=processes, progress=progress)
 
     options.finish(work)

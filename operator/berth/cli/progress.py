@@ -4,8 +4,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from berth.cli.words import age
 from berth.sim.playing import Told
+from berth.text import age
 
 _TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
 

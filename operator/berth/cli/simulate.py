@@ -3,6 +3,7 @@
 Files are written whole or not at all; where runs were interrupted, what is written says so.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -52,9 +53,12 @@ def read(file: str, changes: Changes) -> Ready:
     try:
         return cases.load(Path(file), changes)
     except ScenarioError as error:
-        count = len(error.problems)
-        text = str(error) if count == 1 else f"{count} problems\n{error}"
-        raise CommandError(text) from error
+        raise CommandError(told(error)) from error
+
+
+def told(error: ScenarioError) -> str:
+    """All that is wrong, behind how much it is."""
+    return str(error) if len(error.problems) == 1 else f"{len(error.problems)} problems\n{error}"
 
 
 def played(ready: Ready, outputs: Outputs, *, processes: int, progress: bool | None) -> int:
@@ -100,19 +104,19 @@ def shown(results: Sequence[Result], outputs: Outputs) -> None:
         if outputs.html is not None:
             html.write(stack.enter_context(files.whole(outputs.html)), results)
         if outputs.json is not None:
-            path = stack.enter_context(files.whole(outputs.json))
-            path.write_text("".join(f"{line}\n" for line in lines.lines(results)), encoding="utf-8")
-    _print(lines.lines(results) if outputs.form == "json" else _summary(results, outputs))
+            with stack.enter_context(files.whole(outputs.json)).open("w", encoding="utf-8") as stream:
+                lines.write(stream, results)
+    if outputs.form == "json":
+        lines.write(sys.stdout, results)
+    else:
+        for line in _summary(results, outputs):
+            click.echo(line, color=True)
 
 
 def _summary(results: Sequence[Result], outputs: Outputs) -> Iterable[str]:
     screen = Screen.found()
-    yield from terminal.summary(results, screen.columns, wide=outputs.form == "wide")
+    columns = None if outputs.form == "wide" else screen.columns
+    yield from terminal.summary(results, columns=columns, colour=screen.colour)
     for path in (outputs.html, outputs.json):
         if path is not None:
             yield f"written: {path}"
-
-
-def _print(text: Iterable[str]) -> None:
-    for line in text:
-        click.echo(line, color=True)

@@ -57,7 +57,9 @@ def position(found: Document, job: str, namespace: str | None = None) -> int:
         several = ", ".join(str(names[place]) for place in places[:3])
         text = f"{job!r}: there are several jobs of this name: {several}; write NAMESPACE/NAME"
     else:
-        text = f"{wanted!r}: there is no such job{nearest(wanted, [name for name in names if isinstance(name, str)])}"
+        known = [name for name in names if isinstance(name, str)]
+        there = f"; there are {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}" if known else ""
+        text = f"{wanted!r}: there is no such job{nearest(wanted, known) or there}"
     raise ScenarioError([Problem(found.file, 0, "", text)])
 
 
