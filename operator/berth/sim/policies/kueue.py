@@ -33,7 +33,7 @@ def kueue_best_fit(index: SlotIndex, replicas: int, widest: int) -> Fit | None:
     else:
         chosen = _filled(index.free[level], range(len(index.free[level])), replicas)
     while level < tree.leaf_level:
-        below = (child for domain, _ in chosen for child in tree.children(level, domain))
+        below = [child for domain, _ in chosen for child in tree.children(level, domain)]
         level += 1
         chosen = _filled(index.free[level], below, replicas)
     return around(tree, chosen)
