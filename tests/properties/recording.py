@@ -75,9 +75,9 @@ def _found(free: list[list[int]], replicas: int, devices: int, span: range) -> t
 
 
 def _spent(dice: Dice, seconds: int) -> Spent:
-    shares = [0] * 6
+    shares = [0] * 7
     for _ in range(seconds):
-        shares[dice.below(6)] += 1
+        shares[dice.below(7)] += 1
     return Spent(*shares)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from berth.sim.measures import intervals
 from berth.sim.measures.intervals import Estimate
+from berth.sim.measures.seconds import BUCKETS
 from berth.sim.quality import Quality, Result
 
 BASELINE = "tree-best-fit"
@@ -19,13 +20,14 @@ BASELINE = "tree-best-fit"
 class Figure:
     """One figure of a policy over its seeds; against the baseline's on the same seeds, where both have it.
 
-    `missing`: seeds without it (no such gang, no such job).
+    `missing`: seeds without it (no such gang, no such job). `own`: it is the baseline's.
     """
 
     mean: Estimate
     ratio: Estimate | None
     difference: Estimate | None
     missing: int = 0
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def figures(quality: Quality) -> dict[str, float]:
         found[f"{where}slowdown"] = group.slowdown
     found["utilisation"] = quality.utilisation
     total = quality.buckets.total
-    for name in ("useful", "slowed", "starting", "checkpointing", "restoring", "lost", "idle", "down"):
+    for name in BUCKETS:
         found[f"share/{name}"] = getattr(quality.buckets, name) / total if total else None
     return {name: value for name, value in found.items() if value is not None}
 
@@ -132,6 +134,7 @@ def _figure(name: str, own: Mapping[int, Mapping[str, float]], base: Mapping[int
         ratio=intervals.ratio(mine, theirs) if pairs else None,
         difference=intervals.difference(mine, theirs) if pairs else None,
         missing=len(own) - len(values),
+        own=own is base,
     )
 
 

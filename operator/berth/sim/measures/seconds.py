@@ -1,7 +1,7 @@
 """Device-seconds: what became of every device in every second of a run. Integers that add up exactly.
 
 What a gang holds is counted as the gang's, also on a node that is down meanwhile: nobody else could have had it. `down`
-is the rest of what was out of service, `idle` the rest of all. Buckets: Google's goodput words, as in `Spent`.
+is the rest of what was out of service, `idle` the rest of all. The other buckets are those of `Spent`.
 """
 
 from collections import Counter
@@ -24,13 +24,14 @@ class Buckets:
     checkpointing: int = 0
     restoring: int = 0
     lost: int = 0
+    stopping: int = 0
     idle: int = 0
     down: int = 0
 
     @property
     def held(self) -> int:
         """What gangs had."""
-        return self.useful + self.slowed + self.starting + self.checkpointing + self.restoring + self.lost
+        return sum(getattr(self, name) for name in _SPENT)
 
     @property
     def total(self) -> int:

@@ -97,11 +97,12 @@ def _group(size: str, tenant: str, lives: list[Life], end: int) -> Waits:
 def waits(lives: Iterable[Life], end: int) -> tuple[Waits, ...]:
     """All jobs and each size class of them; where there are several tenants, then each of these and its classes.
 
-    Jobs that had devices when the run began are left out: their wait is not of this run, their work only the rest.
+    Left out are jobs that had devices when the run began (their wait is not of this run, their work only the rest), and
+    those that something else than room held back (`Task.held_back`).
     """
     found: dict[tuple[str, str], list[Life]] = {("", ""): []}
     for life in lives:
-        if life.task.held:
+        if life.task.held or life.task.held_back:
             continue
         size, tenant = size_class(max(1, life.task.devices)), life.task.tenant
         for key in (("", ""), (size, ""), ("", tenant), (size, tenant)) if tenant else (("", ""), (size, "")):
@@ -136,13 +137,13 @@ def against_private(
 ) -> tuple[Against, ...]:
     """Compare waits job by job: all tenants, then each. `private`: one run or several, which together have the jobs.
 
-    `count`: only these jobs (those without the warm-up, those within guarantee); None: all. Jobs that had devices when
-    the run began are left out. Raises ValueError for a job of the shared run that no private one has.
+    `count`: only these jobs (those without the warm-up, those within guarantee); None: all. Those that `waits`
+    leaves out are left out. Raises ValueError for a job of the shared run that no private one has.
     """
     alone: dict[JobKey, tuple[Life, int]] = {life.task.key: (life, run.end) for run in private for life in run.lives}
     rows: dict[str, list[tuple[int, bool]]] = {}
     for life in shared.lives:
-        if life.task.held or (count is not None and life.task.key not in count):
+        if life.task.held or life.task.held_back or (count is not None and life.task.key not in count):
             continue
         if life.task.key not in alone:
             raise ValueError(f"wait of {life.task.key} on a private cluster: no private run has this job")
