@@ -18,7 +18,7 @@ from berth.cli.screen import Screen
 from berth.cli.stopping import Stopper
 from berth.sim import playing
 from berth.sim.quality import Result
-from berth.sim.report import html, lines, terminal
+from berth.sim.report import lines, terminal
 from berth.sim.scenario import cases
 from berth.sim.scenario.cases import Changes, Ready, Setting
 from berth.sim.scenario.problems import ScenarioError
@@ -102,6 +102,8 @@ def shown(results: Sequence[Result], outputs: Outputs) -> None:
     """Print and write results."""
     with ExitStack() as stack:
         if outputs.html is not None:
+            from berth.sim.report import html
+
             html.write(stack.enter_context(files.whole(outputs.html)), results)
         if outputs.json is not None:
             with stack.enter_context(files.whole(outputs.json)).open("w", encoding="utf-8") as stream:

@@ -158,7 +158,7 @@ def _text(error: Any, known: Mapping[str, str]) -> str:
         return f"{shown(value)}: must be {' or '.join(words)}{hint}"
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
-        return f"{shown(value)}: must be {word} {context[key]}"
+        return f"{shown(value)}: must be {word} {context[key]:g}"
     text = _EXPECTED.get(kind) or error["msg"].removeprefix("Value error, ")
     # What was wrong with a whole section is in the message; its content would not help.
     return text if isinstance(value, (dict, list)) and kind == "value_error" else f"{shown(value)}: {text}"
