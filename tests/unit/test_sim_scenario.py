@@ -1,5 +1,6 @@
-"""From a scenario to its cases: clusters, traces, draws, limits, listed jobs; all that is random from the seed alone."""
+"""From a scenario to its cases: clusters, traces, draws, limits, listed jobs; all chance comes from the seed alone."""
 
+import itertools
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from berth.core.model import Policy
 from berth.sim.case import Case, Costs, Slowdown
 from berth.sim.progress import MILLION, Progress
 from berth.sim.scenario import drawing, tasks
-from berth.sim.scenario.cases import Changes, Ready, Setting, load
+from berth.sim.scenario.cases import NO_CHANGES, Changes, Ready, Setting, load
 from berth.sim.scenario.fields import seconds, written
 from berth.sim.scenario.tasks import Shape
 from tests.unit.test_sim_scenario_mistakes import LISTED, REPLAY, SCENARIO, TRACE
@@ -21,7 +22,7 @@ from tests.unit.test_sim_scenario_mistakes import LISTED, REPLAY, SCENARIO, TRAC
 ROOT = Path(__file__).parents[2]
 
 
-def read(directory: Path, text: str, changes: Changes = Changes(), **files: str) -> Ready:
+def read(directory: Path, text: str, changes: Changes = NO_CHANGES, **files: str) -> Ready:
     """A scenario beside its files."""
     for name, content in files.items():
         (directory / f"{name}.csv").write_text(content)
@@ -187,7 +188,7 @@ def test_durations_are_read_as_they_are_written(span: int) -> None:
 def test_a_poisson_process_has_its_mean_and_spread() -> None:
     """Gaps of rate 1: mean 1, and as many above the median as below."""
     times = drawing.arrivals(20_000, 7)
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert sum(gaps) / len(gaps) == pytest.approx(1, rel=0.03)
     assert sum(gap < 0.6931 for gap in gaps) / len(gaps) == pytest.approx(0.5, abs=0.02)
 

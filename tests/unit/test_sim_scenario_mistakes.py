@@ -37,7 +37,8 @@ REPLAY = SCENARIO.replace(
 )
 LISTED = SCENARIO[: SCENARIO.index("  draw:")] + (
     "  jobs:\n"
-    '  - {name: a/x, submit: -2h, replicas: 2, devices: 8, placed: {nodes: "h800-spine1-leaf1-node[1-2]", since: -1h}}\n'
+    "  - {name: a/x, submit: -2h, replicas: 2, devices: 8, "
+    'placed: {nodes: "h800-spine1-leaf1-node[1-2]", since: -1h}}\n'
     "  - {name: a/y, replicas: 3, devices: 8}\n"
 )
 
@@ -69,8 +70,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "load: 0.8",
         "load: 0.8\npolicies: [berth, berht]",
         [
-            "s.yaml:16: policies[1]: 'berht': there is no such policy; did you mean berth? there are berth, random, "
-            "name-order, most-allocated, tree-best-fit, kueue-tas, hived, fifo, first-fit-backfill"
+            (
+                "s.yaml:16: policies[1]: 'berht': there is no such policy; did you mean berth? there are berth, random, "
+                "name-order, most-allocated, tree-best-fit, kueue-tas, hived, fifo, first-fit-backfill"
+            )
         ],
     ),
     "a policy twice": (
@@ -84,8 +87,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "load: 0.8",
         "load: 0.8\nqueue: strikt",
         [
-            "s.yaml:16: queue: 'strikt': must be conservative or any-fit or strict or first-fit-backfill; "
-            "did you mean strict?"
+            (
+                "s.yaml:16: queue: 'strikt': must be conservative or any-fit or strict or first-fit-backfill; "
+                "did you mean strict?"
+            )
         ],
     ),
     "a duration without a unit": (
@@ -111,8 +116,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "nodes: 4",
         "nodes: 4\n    topology: {file: t.csv, node: host}",
         [
-            "s.yaml:4: cluster.pools[0]: exactly one of nodes, topology and hosts says which nodes there are; "
-            "there is nodes and topology"
+            (
+                "s.yaml:4: cluster.pools[0]: exactly one of nodes, topology and hosts says which nodes there are; "
+                "there is nodes and topology"
+            )
         ],
     ),
     "a level without its count": (
@@ -185,8 +192,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "load: 0.8",
         "load: 0.8\npolicies: [none]\nwarmUp: 99\nslowdown: {rack: 1}",
         [
-            "s.yaml:15: policies[0]: 'none': there is no such policy; there are berth, random, name-order, "
-            "most-allocated, tree-best-fit, kueue-tas, hived, fifo, first-fit-backfill",
+            (
+                "s.yaml:15: policies[0]: 'none': there is no such policy; there are berth, random, name-order, "
+                "most-allocated, tree-best-fit, kueue-tas, hived, fifo, first-fit-backfill"
+            ),
             "s.yaml:16: warmUp: 99: must be less than the 3 jobs of the scenario",
             "s.yaml:17: slowdown.rack: 'rack': no pool has this level; there is spine, leaf",
         ],
@@ -196,8 +205,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "file: jobs.csv",
         "file: job.csv",
         [
-            "s.yaml:12: workload.trace.file: there is no file job.csv; files are looked for beside the one that "
-            "names them"
+            (
+                "s.yaml:12: workload.trace.file: there is no file job.csv; files are looked for beside the one that "
+                "names them"
+            )
         ],
     ),
     "a column that is not there": (
@@ -205,8 +216,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "tenant: tenant",
         "tenant: tennant",
         [
-            "jobs.csv:1: tennant: there is no such column (workload.trace.columns.tenant); did you mean tenant?; "
-            "it has id, submit_s, duration_s, gpus, tenant"
+            (
+                "jobs.csv:1: tennant: there is no such column (workload.trace.columns.tenant); did you mean tenant?; "
+                "it has id, submit_s, duration_s, gpus, tenant"
+            )
         ],
     ),
     "a filter that leaves nothing": (
@@ -244,8 +257,10 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "{name: a/y, replicas: 3, devices: 8}",
         "{name: a/y, replicas: 1, devices: 8, placed: {nodes: h800-spine1-leaf1-node2, since: 0s}}",
         [
-            "s.yaml:13: workload.jobs[1].placed.nodes: h800-spine1-leaf1-node2: jobs up to this one hold 16 devices "
-            "of it, and it has 8 for jobs"
+            (
+                "s.yaml:13: workload.jobs[1].placed.nodes: h800-spine1-leaf1-node2: jobs up to this one hold 16 devices "
+                "of it, and it has 8 for jobs"
+            )
         ],
     ),
     "a load for listed jobs": (
@@ -280,8 +295,10 @@ ROWS: dict[str, tuple[str, str]] = {
     "a name twice": ("1,10,100,16,b", "jobs.csv:3: id: '1': stands in line 2 already"),
     "a job that fits nowhere": (
         "2,10,100,256,b",
-        "jobs.csv:3: gpus: 256: the largest pool has 128; leave such jobs out with workload.trace.filter.maxDevices: "
-        "128",
+        (
+            "jobs.csv:3: gpus: 256: the largest pool has 128; leave such jobs out with workload.trace.filter.maxDevices: "
+            "128"
+        ),
     ),
 }
 
