@@ -13,7 +13,7 @@ LEVELS = ("spine", "leaf")
 
 def a_fleet(spines: int = 1, leaves: int = 2, hosts: int = 2, devices: int = 8, name: str = "h800") -> Fleet:
     """A pool of equal leaves; nodes are `n0`, `n1`, … in network order."""
-    nodes = []
+    nodes: list[Node] = []
     for spine in range(spines):
         for leaf in range(leaves):
             for _ in range(hosts):

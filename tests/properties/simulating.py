@@ -4,7 +4,7 @@ What a record says is judged from the record and the case alone: node by node, s
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -233,9 +233,9 @@ def the_same_case_gives_the_same_record(thing: Simulation, example: Frozen) -> N
 class _Whole(World):
     """Hands every cycle all there is, as an operator does."""
 
-    def _snapshot(self, keys: object) -> Snapshot:
-        keys = list(keys)  # type: ignore[call-overload]
-        waiting = keys and keys[0] in self._waiting
+    def _snapshot(self, keys: Iterable[JobKey]) -> Snapshot:
+        keys = list(keys)
+        waiting = keys[0] in self._waiting
         jobs = tuple(job for key, job in self.jobs.items() if waiting or key not in self._waiting)
         return replace(super()._snapshot(keys), jobs=jobs, touched=frozenset(keys))
 

@@ -83,7 +83,8 @@ def stays(
         after = decided.get(job.key, job.record)
         before = job.giving_back or job.record.holds
         if before is not None and after.holds is not None and after.attempt == job.record.attempt:
-            end = expected_end(replace(job, record=after), before, now, settings)
+            believed = job if after is job.record else replace(job, record=after)
+            end = expected_end(believed, before, now, settings)
             found.append(_stay(job, before, pools, end))
             continue
         if before is not None:

@@ -125,7 +125,7 @@ class Engine:
         elif event.kind is Kind.UP:
             acting.up(event.key, event.attempt, now)
         else:
-            acting.gone(event.key, now)
+            acting.gone(event.key)
 
     # A turn
 
