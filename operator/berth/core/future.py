@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.admission import Berth, Find, Pool, Stay, Takes, find
+from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, unsuitable, widest_level
 from berth.core.layout import UNKNOWN, union
 from berth.core.model import Gang, Job, JobKey, Placement, Record
 from berth.core.slots import Ledger
@@ -136,6 +136,7 @@ class Future:
         for stay in staying:
             for position, amounts, mask in stay.takes:
                 self._on.setdefault((stay.pool, position), []).append((stay.end, amounts, mask))
+        self._freed: dict[str, tuple[list[int], list[int]]] = {}
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
         self._last: dict[str, Pool] | None = None
@@ -145,22 +146,28 @@ class Future:
         self._show(at, until)
         return self._find(gang, self._pools)
 
-    def earliest(self, key: JobKey, gang: Gang, seconds: int) -> Reservation | None:
-        """The first time after now at which a gang finds room for so many seconds, and the place; None if never."""
-        if self._find(gang, self._in_the_end()) is None:
+    def earliest(self, key: JobKey, gang: Gang, seconds: int, latest: int = _FOREVER) -> Reservation | None:
+        """The first time after now, and not after `latest`, at which a gang finds room for so long, and the place.
+
+        None if there is no such time.
+        """
+        if not any(self._ever(gang, pool) for pool in candidates(gang, self._pools)):
             return None
         times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
+        del times[bisect_right(times, latest) :]
         for at in times[:_NEAR]:
-            berth = self.place(gang, at, at + seconds)
+            berth = self.place(gang, at, at + seconds) if self._may_fit(gang, at) else None
             if berth is not None:
                 return self._reservation(key, gang, berth, at, seconds)
+        if len(times) <= _NEAR or self._find(gang, self._in_the_end()) is None:
+            return None
         # From here on what is in the way only goes: gallop, then bisect.
         refused, found, step = _NEAR - 1, None, 1
         while found is None or found - refused > 1:
             at = min(refused + step, len(times) - 1) if found is None else (refused + found) // 2
             if at <= refused:
                 return None
-            if self.place(gang, times[at], _FOREVER) is not None:
+            if self._may_fit(gang, times[at]) and self.place(gang, times[at], _FOREVER) is not None:
                 found = at
             else:
                 refused, step = at, 2 * step
@@ -168,8 +175,43 @@ class Future:
         assert berth is not None, "room was there when it was asked for before"
         return self._reservation(key, gang, berth, times[found], seconds)
 
+    def _ever(self, gang: Gang, pool: Pool) -> bool:
+        """Whether a pool that is suitable would hold a gang if nothing at all were taken, as far as is quick to say."""
+        if unsuitable(gang, pool) is not None:
+            return False
+        return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)]) >= gang.replicas
+
+    def _may_fit(self, gang: Gang, at: int) -> bool:
+        """Whether some pool of a gang has as many devices free at a time as it needs, wherever they are."""
+        wanted = gang.replicas * gang.devices
+        return any(self._free(pool, at) >= wanted for pool in candidates(gang, self._pools))
+
+    def _free(self, pool: Pool, at: int) -> int:
+        """Devices that are free in a pool at a time, beside reservations; those of closed nodes count as well."""
+        known = self._freed.get(pool.name)
+        if known is None:
+            taken = self._taken[pool.name]
+            free = sum(
+                node.allocatable.get(pool.resource, 0) - used.get(pool.resource, 0)
+                for node, used in zip(pool.ledger.nodes, taken, strict=True)
+            )
+            ends, sums = [self.now], [free]
+            for stay in self._staying:
+                if stay.pool == pool.name:
+                    free += sum(amounts.get(pool.resource, 0) for _, amounts, _ in stay.takes)
+                    ends.append(stay.end)
+                    sums.append(free)
+            known = self._freed[pool.name] = (ends, sums)
+        reserved = sum(
+            reservation.gang.replicas * reservation.gang.devices
+            for reservation in self.reservations
+            if reservation.start <= at < reservation.end and reservation.berth.pool.name == pool.name
+        )
+        return known[1][bisect_right(known[0], at) - 1] - reserved
+
     def start(self, stay: Stay) -> None:
         """A gang starts now: it is there until its expected end."""
+        self._freed.clear()
         insort(self._staying, stay, key=lambda s: (s.end, s.key))
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
@@ -183,6 +225,7 @@ class Future:
 
     def withdraw(self, stay: Stay) -> None:
         """Take a start back."""
+        self._freed.clear()
         self._staying.remove(stay)
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
@@ -199,8 +242,8 @@ class Future:
         before, self.reservations = self.reservations, []
         try:
             for former in before:
-                found = self.earliest(former.key, former.gang, former.end - former.start)
-                if found is None or found.start > former.start:
+                found = self.earliest(former.key, former.gang, former.end - former.start, former.start)
+                if found is None:
                     return None
                 self.reservations.append(found)
             return self.reservations

@@ -58,14 +58,16 @@ def barrier(node: Node, demand: Demand) -> str | None:
 
 def room(node: Node, used: Mapping[str, int], demand: Demand) -> int:
     """How many replicas fit beside what is used, barriers aside."""
-    return max(
-        0,
-        min(
-            (node.allocatable.get(name, 0) - used.get(name, 0)) // amount
-            for name, amount in demand.requests
-            if amount > 0
-        ),
-    )
+    least: int | None = None
+    for name, amount in demand.requests:
+        if amount > 0:
+            fits = (node.allocatable.get(name, 0) - used.get(name, 0)) // amount
+            if fits <= 0:
+                return 0
+            if least is None or fits < least:
+                least = fits
+    assert least is not None, "a replica asks for something"
+    return least
 
 
 def shortage(node: Node, used: Mapping[str, int], demand: Demand) -> str | None:
