@@ -70,12 +70,12 @@ class _Cells:
         free = self._index.free[level][domain]
         return free > 0 and free == self._index.whole[level][domain]
 
-    def _broken(self, level: int, domain: int) -> tuple[int, int]:
-        """The widest whole cell around a domain, as (levels above the domain's children, slots); zeros if none is."""
-        found = (0, 0)
+    def _broken(self, level: int, domain: int) -> list[int]:
+        """What is split for a domain: how many whole cells it lies in, itself included, and their sizes, widest first."""
+        whole: list[int] = []
         for above in range(level, -1, -1):
             if not self._whole(above, domain):
                 break
-            found = (level - above + 1, self._index.free[above][domain])
+            whole.insert(0, self._index.free[above][domain])
             domain = self._tree.parent[above][domain]
-        return found
+        return [len(whole), *whole]
