@@ -86,10 +86,8 @@ def _over_time(shown: Sequence[Result], seed: int, colours: Mapping[str, int]) -
         heading = f"Fragmentation: {'the pool' if level == 'pool' else level}{where}"
         lines = [_curve(r.quality, m.fragmentation_series, colours) for r, m in zip(shown, rooms, strict=True)]
         found.append(pieces.card(heading, curves(heading, lines, 1)))
-    told = pieces.legend((f"f{colours[r.quality.policy]}", r.quality.policy) for r in shown)
-    return pieces.cards(
-        "Queue and room over time", f"Seed {seed}; means over equal parts of the run.</p>{told}<p>", found
-    )
+    key = pieces.legend((f"f{colours[r.quality.policy]}", r.quality.policy) for r in shown)
+    return pieces.cards("Queue and room over time", f"Seed {seed}; means over equal parts of the run.", found, key)
 
 
 def _curve(quality: Quality, values: Sequence[float], colours: Mapping[str, int]) -> Curve:
