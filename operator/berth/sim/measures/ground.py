@@ -82,11 +82,11 @@ def held(life: Life, stint: Stint) -> int:
     return len(stint.nodes) * life.task.gang.devices
 
 
-def on_nodes(stint: Stint, devices: int) -> Counter[int]:
+def on_nodes(stint: Stint, devices: int) -> dict[int, int]:
     """Devices that an attempt had on each node, by position; `devices`: of one replica."""
-    found: Counter[int] = Counter()
-    for position in stint.nodes:
-        found[position] += devices
+    found = dict.fromkeys(stint.nodes, devices)
+    if len(found) < len(stint.nodes):
+        found = {position: devices * replicas for position, replicas in Counter(stint.nodes).items()}
     return found
 
 

@@ -1,11 +1,13 @@
 """What room is left over time: the largest gang that would fit, and fragmentation, defined as Berth's own metrics are.
 
 One pass over the moments at which anything changes. A level keeps how many domains have how many whole nodes free, so
-that its largest is known without a look at the others: a change moves it by one node, and the largest by one at most.
+that its largest is known without a look at the others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from berth.sim.measures.ground import Ground, on_nodes
 from berth.sim.measures.seconds import Outages
@@ -31,28 +33,59 @@ class Room:
 
 
 class Peak:
-    """Counts by domain, and the largest of them. Changes by one at a time."""
+    """Counts by domain, and the largest of them."""
 
     __slots__ = ("counts", "having", "top")
 
     def __init__(self, domains: int, most: int) -> None:
         self.counts = [0] * domains
-        self.having = [0] * (most + 2)
+        self.having = [0] * (most + 1)
         self.having[0] = domains
         self.top = 0
 
-    def shift(self, domain: int, by: int) -> None:
-        """One more (`by=1`) or one less (`by=-1`)."""
-        before = self.counts[domain]
-        after = self.counts[domain] = before + by
-        self.having[before] -= 1
-        self.having[after] += 1
-        if after > self.top or (before == self.top and not self.having[before]):
-            self.top = after
+    def shift(self, changes: Mapping[int, int]) -> None:
+        """So many more, or less, in each of these domains."""
+        counts, having = self.counts, self.having
+        for domain, by in changes.items():
+            before = counts[domain]
+            after = counts[domain] = before + by
+            having[before] -= 1
+            having[after] += 1
+            self.top = max(self.top, after)
+        while self.top and not having[self.top]:
+            self.top -= 1
+
+
+class _Whole:
+    """Whole nodes that are there, or free, in the domains of every level but that of nodes."""
+
+    __slots__ = ("_parents", "_peaks")
+
+    def __init__(self, ground: Ground) -> None:
+        nodes = len(ground.devices)
+        self._peaks = [Peak(number, nodes) for number in ground.domains[:-1]]
+        self._parents = [
+            dict(zip(below, above, strict=True)) for above, below in zip(ground.domain, ground.domain[1:], strict=False)
+        ]
+
+    def shift(self, changes: Mapping[int, int]) -> None:
+        """Nodes by position: 1 for one more, -1 for one less."""
+        for peak, parent in zip(reversed(self._peaks), reversed(self._parents), strict=True):
+            above: dict[int, int] = {}
+            for domain, by in changes.items():
+                where = parent[domain]
+                above[where] = above.get(where, 0) + by
+            peak.shift(above)
+            changes = above
+
+    def tops(self) -> list[int]:
+        """The most of any domain, by level from the pool to the node."""
+        found = [peak.top for peak in self._peaks]
+        return [*found, min(1, found[0])]
 
 
 class _Pool:
-    """A pool as it stands: what is taken and down, whole nodes that are free or that there are, by level."""
+    """A pool as it stands: what is taken and down, what is free, and whole nodes by level."""
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
@@ -61,60 +94,65 @@ class _Pool:
         self.down = [0] * nodes
         self.free = 0
         self._given = [0] * nodes
-        self._counts = [False] * nodes
+        self._vacant = [False] * nodes
         self._there = [False] * nodes
-        self.vacant = [Peak(number, nodes) for number in ground.domains]
-        self.whole = [Peak(number, nodes) for number in ground.domains]
-        for position in range(nodes):
-            self.settle(position)
+        self.vacant, self.there = _Whole(ground), _Whole(ground)
+        self.settle(range(nodes))
 
-    def settle(self, position: int) -> None:
-        """Count a node anew, after changes."""
-        ground, left = self.ground, self.ground.devices[position] - self.used[position]
-        up = not self.down[position]
-        given = left if up and not ground.closed[position] else 0
-        self.free += given - self._given[position]
-        self._given[position] = given
-        there = up and not ground.shut[position] and 0 < ground.size == ground.devices[position]
-        counts = there and left == ground.size
-        if counts != self._counts[position]:
-            self._shift(self.vacant, position, counts)
-            self._counts[position] = counts
-        if there != self._there[position]:
-            self._shift(self.whole, position, there)
-            self._there[position] = there
-
-    def _shift(self, peaks: list[Peak], position: int, more: bool) -> None:
-        by = 1 if more else -1
-        for peak, domain in zip(peaks, self.ground.domain, strict=True):
-            peak.shift(domain[position], by)
+    def settle(self, positions: Iterable[int]) -> None:
+        """Count nodes anew, after changes."""
+        ground = self.ground
+        vacant, there = {}, {}
+        for position in positions:
+            whole = ground.devices[position]
+            up, left = not self.down[position], whole - self.used[position]
+            given = left if up and not ground.closed[position] else 0
+            self.free += given - self._given[position]
+            self._given[position] = given
+            counts = up and not ground.shut[position] and 0 < ground.size == whole
+            if counts != self._there[position]:
+                self._there[position] = counts
+                there[position] = 1 if counts else -1
+            if (counts and left == whole) != self._vacant[position]:
+                self._vacant[position] = counts and left == whole
+                vacant[position] = 1 if self._vacant[position] else -1
+        if vacant:
+            self.vacant.shift(vacant)
+        if there:
+            self.there.shift(there)
 
     def now(self) -> list[tuple[int, float]]:
         """Largest gang and fragmentation, by level."""
         size, found = self.ground.size, []
-        for vacant, whole in zip(self.vacant, self.whole, strict=True):
-            largest, could = vacant.top * size, min(self.free, whole.top * size)
+        for vacant, there in zip(self.vacant.tops(), self.there.tops(), strict=True):
+            largest, could = vacant * size, min(self.free, there * size)
             found.append((largest, 1 - largest / could if could else 0.0))
         return found
 
 
-_Event = tuple[int, int, int, int]
-"""Time, position, devices more, outages more."""
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Devices more on each of some nodes, and how many outages more there are of each."""
+
+    devices: Mapping[int, int]
+    sign: int
+    outage: bool = False
 
 
-def _events(run: Run, down: Outages) -> dict[str, list[_Event]]:
-    found: dict[str, list[_Event]] = {pool: [] for pool in down}
+def _events(run: Run, down: Outages) -> dict[str, list[tuple[int, _Change]]]:
+    """What changes when, by pool, in order of time."""
+    found: dict[str, list[tuple[int, _Change]]] = {pool: [] for pool in down}
     for life in run.lives:
         for stint in life.stints:
-            into = found[stint.pool]
-            for position, devices in on_nodes(stint, life.task.gang.devices).items():
-                into += ((stint.start, position, devices, 0), (stint.end, position, -devices, 0))
+            devices = on_nodes(stint, life.task.gang.devices)
+            found[stint.pool] += ((stint.start, _Change(devices, 1)), (stint.end, _Change(devices, -1)))
     for pool, nodes in down.items():
         for position, spans in nodes.items():
             for start, end in spans:
-                found[pool] += ((start, position, 0, 1), (end, position, 0, -1))
+                away = {position: 0}
+                found[pool] += ((start, _Change(away, 1, outage=True)), (end, _Change(away, -1, True)))
     for events in found.values():
-        events.sort()
+        events.sort(key=itemgetter(0))
     return found
 
 
@@ -127,33 +165,34 @@ def rooms(run: Run, pools: dict[str, Ground], down: Outages, span: tuple[int, in
     return tuple(room for name, ground in pools.items() for room in _swept(ground, events[name], span, parts, run.end))
 
 
-def _swept(ground: Ground, events: list[_Event], span: tuple[int, int], parts: Parts, end: int) -> Iterable[Room]:
+def _swept(
+    ground: Ground, events: list[tuple[int, _Change]], span: tuple[int, int], parts: Parts, end: int
+) -> Iterable[Room]:
     state, sums = _Pool(ground), _Sums(len(ground.levels), span, parts)
-    at, i = 0, 0
-    while i < len(events):
-        moment = events[i][0]
-        if moment > at:
-            sums.add(at, moment, state.now())
-            at = moment
-        changed = set()
-        while i < len(events) and events[i][0] == moment:
-            _, position, devices, outage = events[i]
-            state.used[position] += devices
-            state.down[position] += outage
-            changed.add(position)
-            i += 1
-        for position in sorted(changed):
-            _fits(ground, position, state.used[position], moment)
-            state.settle(position)
-    sums.add(at, end, state.now())
+    before = 0
+    for moment, changes in groupby(events, key=itemgetter(0)):
+        if moment > before:
+            sums.add(before, moment, state.now())
+            before = moment
+        changed: dict[int, None] = {}
+        for _, change in changes:
+            changed.update(dict.fromkeys(change.devices))
+            for position, devices in change.devices.items():
+                if change.outage:
+                    state.down[position] += change.sign
+                else:
+                    state.used[position] += change.sign * devices
+        for position in changed:
+            if state.used[position] > ground.devices[position]:
+                raise ValueError(_overfull(ground, position, state.used[position], moment))
+        state.settle(changed)
+    sums.add(before, end, state.now())
     return sums.told(ground)
 
 
-def _fits(ground: Ground, position: int, used: int, at: int) -> None:
-    there = ground.devices[position]
-    if used > there:
-        node = f"{ground.fleet.name}/{ground.fleet.nodes[position].name}"
-        raise ValueError(f"record of node {node}: {used} of its {there} devices are held at {at} s")
+def _overfull(ground: Ground, position: int, used: int, at: int) -> str:
+    node = f"{ground.fleet.name}/{ground.fleet.nodes[position].name}"
+    return f"record of node {node}: {used} of its {ground.devices[position]} devices are held at {at} s"
 
 
 class _Sums:

@@ -6,13 +6,13 @@ exact there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from berth.core.model import Demand
 from berth.core.slots import barrier, room
 from berth.sim.measures.ground import Ground, held
-from berth.sim.record import Life, Stint
+from berth.sim.record import Life
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +100,14 @@ def _fewest(slots: list[int], replicas: int) -> int:
     return len(slots) + 1
 
 
-def spans(ground: Ground, stint: Stint) -> tuple[int, ...]:
-    """Domains that an attempt spans, by level from the pool's first to `node`."""
-    hosts = set(stint.nodes)
-    return tuple(len({domain[h] for h in hosts}) for domain in ground.domain[1:])
-
-
-def crossing(domain: tuple[int, ...], hosts: Iterable[int]) -> float | None:
+def crossing(domain: tuple[int, ...], hosts: Collection[int]) -> float | None:
     """Share of the pairs of these hosts that lie under different domains; None of a single host, which has no pair."""
-    below = Counter(domain[h] for h in hosts)
-    number = below.total()
-    if number < 2:
-        return None
-    together = sum(n * (n - 1) for n in below.values())
-    return 1 - together / (number * (number - 1))
+    number = len(hosts)
+    return _apart(Counter([domain[h] for h in hosts]), number) if number > 1 else None
+
+
+def _apart(below: Counter[int], hosts: int) -> float:
+    return 1 - sum(n * (n - 1) for n in below.values()) / (hosts * (hosts - 1))
 
 
 def spreads(lives: Iterable[Life], pools: Mapping[str, Ground]) -> tuple[Spread, ...]:
@@ -130,12 +124,12 @@ def spreads(lives: Iterable[Life], pools: Mapping[str, Ground]) -> tuple[Spread,
             fewest = least[stint.pool].of(gang.demand(ground.fleet.resource), gang.replicas)
             for row, domain, few in zip(sums[stint.pool], ground.domain[1:], fewest, strict=True):
                 row.gangs += weight
-                row.spans += weight * len({domain[h] for h in hosts})
+                below = Counter([domain[h] for h in hosts])
+                row.spans += weight * len(below)
                 row.least += weight * few
-                apart = crossing(domain, hosts)
-                if apart is not None:
+                if len(hosts) > 1:
                     row.pairs += weight
-                    row.crossing += weight * apart
+                    row.crossing += weight * _apart(below, len(hosts))
     found = [
         row.told(name, level)
         for name, rows in sums.items()
