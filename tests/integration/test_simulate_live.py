@@ -1,6 +1,8 @@
 """The present cluster played forward: what `berth snapshot` writes of a real control plane, and what is asked of it."""
 
 import json
+import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,10 @@ pytest_plugins = ("tests.integration.operating",)
 def berth(control_plane: ControlPlane) -> Plugin:
     """As administrator."""
     return Plugin(control_plane.kubeconfig)
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def test_a_snapshot_is_a_scenario_that_starts_jobs_when_the_operator_expects_it(
@@ -58,14 +64,15 @@ def test_a_snapshot_is_a_scenario_that_starts_jobs_when_the_operator_expects_it(
     file.write_text(found.out)
     asked = berth("simulate", str(file), "--job", f"{scene.namespace}/waits", "--replicas", "2", "-o", "json")
     as_it_is, smaller = json.loads(asked.out)
-    assert as_it_is["startsAt"] == status["pending"]["estimatedStart"]
+    late = _seconds(status["pending"]["estimatedStart"]) - _seconds(as_it_is["startsAt"])
+    assert 0 <= late <= 600  # what is promised is rounded up, the more the further away it is
     assert (smaller["replicas"], smaller["startsIn"]) == (2, 0)
 
     live = berth("simulate", "--from-cluster", *n, "--set", "job=waits,replicas=2")
     assert live.code == 0
     assert live.lines[0] == f"{scene.namespace}/waits, played forward by Berth's own rules:"
     [starts] = [line for line in live.lines if line.startswith("starts")]
-    assert f"({as_it_is['startsAt']})" in starts
+    assert re.search(r"in (2h|119m|118m) \(", starts)
     assert "now (" in starts
 
 

@@ -71,8 +71,8 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "load: 0.8\npolicies: [berth, berht]",
         [
             (
-                "s.yaml:16: policies[1]: 'berht': there is no such policy; did you mean berth? there are berth, random, "
-                "name-order, most-allocated, tree-best-fit, kueue-tas, hived, fifo, first-fit-backfill"
+                "s.yaml:16: policies[1]: 'berht': there is no such policy; did you mean berth? there are berth, "
+                "random, name-order, most-allocated, tree-best-fit, kueue-tas, hived, fifo, first-fit-backfill"
             )
         ],
     ),
@@ -258,8 +258,8 @@ CHANGES: dict[str, tuple[str, str, str, list[str]]] = {
         "{name: a/y, replicas: 1, devices: 8, placed: {nodes: h800-spine1-leaf1-node2, since: 0s}}",
         [
             (
-                "s.yaml:13: workload.jobs[1].placed.nodes: h800-spine1-leaf1-node2: jobs up to this one hold 16 devices "
-                "of it, and it has 8 for jobs"
+                "s.yaml:13: workload.jobs[1].placed.nodes: h800-spine1-leaf1-node2: jobs up to this one hold 16 "
+                "devices of it, and it has 8 for jobs"
             )
         ],
     ),
@@ -296,8 +296,8 @@ ROWS: dict[str, tuple[str, str]] = {
     "a job that fits nowhere": (
         "2,10,100,256,b",
         (
-            "jobs.csv:3: gpus: 256: the largest pool has 128; leave such jobs out with workload.trace.filter.maxDevices: "
-            "128"
+            "jobs.csv:3: gpus: 256: the largest pool has 128; leave such jobs out with "
+            "workload.trace.filter.maxDevices: 128"
         ),
     ),
 }
