@@ -192,6 +192,8 @@ def simulate(
     if asked and output == "wide":
         raise click.UsageError("-o wide is for results of runs; leave it out, or take -o json")
 
+    namespace = found["namespace"]
+
     def work() -> int:
         from berth.cli import forecast
         from berth.cli import simulate as simulating
@@ -200,7 +202,7 @@ def simulate(
         if asked:
             document = forecast.from_cluster(_target(found)) if file is None else forecast.from_file(file)
             base = Path(file).parent if file is not None else Path()
-            question = forecast.asked(document, base, job, replicas, sets, found.get("namespace"))
+            question = forecast.asked(document, base, job, replicas, sets, namespace)
             return forecast.answer(question, output)
         outputs = simulating.Outputs.of(output, html, json_, out)
         if file is None:

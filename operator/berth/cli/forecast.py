@@ -169,7 +169,7 @@ def _answer(what: str, found: Ready, job: int, stopper: Stopper) -> Answer:
 
 
 def _lines(answers: Sequence[Answer], at: int | None, screen: Screen) -> list[str]:
-    columns = [Column(""), *(Column(one.what.upper()) for one in answers)]
+    columns = [Column(""), *(Column(one.what) for one in answers)]
     first = answers[0]
     rows = [
         ["asks for", *(_asks(one.life) for one in answers)],

@@ -157,7 +157,7 @@ class Scenario(Part):
     """The jobs."""
     policies: Annotated[tuple[Text, ...], BeforeValidator(_policies)] = ("berth",)
     """Who decides, one run for each: `berth` is what the operator does; for the others see
-    docs/concepts/simulator-policies.md."""
+    docs/design/simulator-baselines.md."""
     queue: Literal["conservative", "any-fit", "strict", "first-fit-backfill"] = "conservative"
     """Who of those that wait may start. `conservative`: whoever delays nobody before it, as the operator does;
     `any-fit`: whoever fits; `strict`: nobody before the first has; `first-fit-backfill`: whoever fits and ends before
