@@ -109,7 +109,7 @@ def played(thing: Simulation, case: Frozen) -> Run:
 
 
 SIMULATING: Room[Simulation, Frozen] = Room(
-    "a simulation", run, rolled(lambda dice: Frozen(roll_case(dice)), 160), tries=150
+    "a simulation", run, rolled(lambda dice: Frozen(roll_case(dice)), 160), tries=100
 )
 
 

@@ -39,9 +39,9 @@ class Acting:
         if decision.create:
             pods = (*pods, *self._made(job, decision, course.task.costs.start))
         if decision.record == before and pods is job.pods:
-            self._world.put(job, now)
+            self._world.put(job, now, decided=True)
             return
-        self._world.put(replace(job, record=decision.record, pods=pods), now)
+        self._world.put(replace(job, record=decision.record, pods=pods), now, decided=True)
         self._follow(course, before, decision.record, now)
         if decision.verb is Verb.FINISH:
             self._finished(course, decision.record, now)

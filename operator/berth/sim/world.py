@@ -57,13 +57,16 @@ class World:
 
     # Jobs
 
-    def put(self, job: Job, now: int) -> None:
-        """Take in a job as it is from now on, and take or give back what its record says."""
+    def put(self, job: Job, now: int, *, decided: bool = False) -> None:
+        """Take in a job as it is from now on, and take or give back what its record says.
+
+        `decided`: a cycle has just looked at it, so that nothing more is due at this moment.
+        """
         before = self.jobs.get(job.key)
         if before is None or before.record is not job.record:
             job = self._recorded(before, job, now)
         self.jobs[job.key] = job
-        self._watch(job, now)
+        self._watch(job, now, now + decided)
 
     def renew(self, job: Job) -> None:
         """Take in that a job's pods have changed, for the next cycle to look at."""
@@ -131,7 +134,7 @@ class World:
     def _position(self, node: str) -> int:
         return self._ledger(node).tree.position[node]
 
-    def _watch(self, job: Job, now: int) -> None:
+    def _watch(self, job: Job, now: int, earliest: int) -> None:
         """Know whether a job waits, and when time alone changes its next step."""
         if job.record.placement is None and job.record.outcome is None:
             self._waiting[job.key] = None
@@ -141,7 +144,7 @@ class World:
         if wake is None:
             self._due.pop(job.key, None)
         else:
-            wake = max(wake, now + 1)
+            wake = max(wake, earliest)
             if self._due.get(job.key) != wake:
                 self._due[job.key] = wake
                 heappush(self._wakes, (wake, job.key))
