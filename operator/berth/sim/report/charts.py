@@ -134,7 +134,7 @@ class Curve:
     values: Sequence[float]
 
 
-_TOP, _BOTTOM, _LEFT, _PLOT = 8, 152, 40, 172
+_TOP, _BOTTOM, _LEFT, _PLOT = 12, 156, 40, 176
 
 
 def areas(name: str, curves: Sequence[Curve], capacity: float) -> str:

@@ -234,7 +234,8 @@ def _trades(settings: Sequence[Setting], colours: dict[str, int]) -> list[str]:
                 pairs = standing.figures.get(f"crossing/{level}") if standing else None
                 wait = standing.figures.get("wait/mean") if standing else None
                 if pairs and wait:
-                    label = f"{setting.load:g}" if setting.load is not None and len(settings) > 1 else ""
+                    mark = policy == setting.baseline and setting.load is not None and len(settings) > 1
+                    label = f"{setting.load:g}" if mark else ""
                     told = f"{policy}, {title(setting)}: {percent(pairs.mean)} % of pairs, wait {span(wait.mean)}"
                     points.append(Point(label, told, wait.mean, pairs.mean))
             if points:
@@ -242,8 +243,6 @@ def _trades(settings: Sequence[Setting], colours: dict[str, int]) -> list[str]:
         if series:
             heading = f"Pairs not under one {level}, %, against mean wait"
             found.append(card(heading, trade(heading, series)))
-    note = (
-        "A line joins a policy's settings; numbers are loads. Lower and further left is better; logarithmic beyond 1 %."
-    )
+    note = "A line joins a policy's settings; numbers are loads. Lower and further left is better."
     key = legend((f"f{colour}", policy) for policy, colour in colours.items())
     return cards("Crossing against wait", note, found, key)
