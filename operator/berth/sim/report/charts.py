@@ -26,18 +26,37 @@ class Row:
     told: str = ""
 
 
-def intervals(name: str, rows: Sequence[tuple[Row, Estimate]], factor: float = 1, low: float = 0) -> str:
+def intervals(name: str, rows: Sequence[tuple[Row, Estimate]], low: float = 0) -> str:
     """Estimates as dots with their 95 % intervals, one row each, from `low` on."""
-    high = max(max(found.value, found.high or 0) * factor for _, found in rows)
+    high = max(max(found.value, found.high or 0) for _, found in rows)
     marks = [mark + low for mark in svg.ticks(max(high - low, 0), 4)]
-    scale = svg.linear(low, marks[-1], _LABEL, _RIGHT)
+    return _dotted(name, rows, svg.linear(low, marks[-1], _LABEL, _RIGHT), marks, 1)
+
+
+def shares_of(name: str, rows: Sequence[tuple[Row, Estimate]]) -> str:
+    """Shares in per cent, in the same way: logarithmic beyond 1 %, so that small ones can be told apart."""
+    marks = _shares([found for _, found in rows])
+    return _dotted(name, rows, svg.logarithmic(marks[-1], _LABEL, _RIGHT, unit=1), marks, 100)
+
+
+def _shares(found: Sequence[Estimate]) -> list[float]:
+    """Marks of a logarithmic scale of per cent."""
+    high = 100 * max(max(share.value, share.high or 0) for share in found)
+    marks = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
+    beyond = next((i for i, mark in enumerate(marks) if mark >= high), len(marks) - 1)
+    return [mark for mark in marks[: max(3, beyond + 1)] if mark != 0.5 or beyond < 6]
+
+
+def _dotted(
+    name: str, rows: Sequence[tuple[Row, Estimate]], scale: svg.Scale, marks: Sequence[float], factor: float
+) -> str:
     picture = _rows(name, [row for row, _ in rows])
     picture.add(*_marks(marks, scale, picture.high, [svg.short(round(mark, 9)) for mark in marks]))
     for i, (row, found) in enumerate(rows):
         y = _middle(i)
         if found.low is not None and found.high is not None:
-            ends = (max(low, found.low * factor), found.high * factor)
-            picture.add(svg.line(scale(ends[0]), y, scale(ends[1]), y, f"l{row.colour} thick"))
+            start, end = (scale(min(marks[-1], max(marks[0], edge * factor))) for edge in (found.low, found.high))
+            picture.add(svg.line(start, y, end, y, f"l{row.colour} thick"))
         picture.add(svg.dot(scale(found.value * factor), y, f"f{row.colour}", row.told))
     return picture.told()
 
@@ -67,8 +86,8 @@ def ranges(name: str, rows: Sequence[tuple[Row, Range]]) -> str:
     return picture.told()
 
 
-def bars(name: str, rows: Sequence[tuple[Row, Sequence[float]]], labels: Sequence[str], unit: str) -> str:
-    """Stacked amounts, one row each, in the order and the colours of `labels`."""
+def bars(name: str, rows: Sequence[tuple[Row, Sequence[float]]], labels: Sequence[tuple[str, str]], unit: str) -> str:
+    """Stacked amounts, one row each, in the order of `labels`: names and classes."""
     marks = svg.ticks(max(sum(parts) for _, parts in rows), 4)
     scale = svg.linear(0, marks[-1], _LABEL, _RIGHT)
     picture = _rows(name, [row for row, _ in rows])
@@ -77,9 +96,9 @@ def bars(name: str, rows: Sequence[tuple[Row, Sequence[float]]], labels: Sequenc
         before = 0.0
         for number, part in enumerate(parts):
             if part > 0:
-                told = f"{row.label}, {labels[number]}: {part:,.2f} {unit}"
+                told = f"{row.label}, {labels[number][0]}: {part:,.2f} {unit}"
                 wide = scale(before + part) - scale(before)
-                picture.add(svg.rectangle(scale(before), _middle(i) - 6, wide, 12, f"f{number}", told))
+                picture.add(svg.rectangle(scale(before), _middle(i) - 6, wide, 12, labels[number][1], told))
             before += part
     return picture.told()
 
@@ -115,7 +134,7 @@ class Curve:
     values: Sequence[float]
 
 
-_TOP, _BOTTOM, _LEFT, _PLOT = 8, 152, 40, 172
+_TOP, _BOTTOM, _LEFT, _PLOT = 12, 156, 40, 176
 
 
 def areas(name: str, curves: Sequence[Curve], capacity: float) -> str:
@@ -170,11 +189,10 @@ def trade(name: str, series: Sequence[tuple[int, Sequence[Point]]]) -> str:
     """Wait across, crossing upwards: a line for each policy through its settings, each with its intervals."""
     points = [point for _, found in series for point in found]
     high_x = max(max(p.x.value, p.x.high or 0) for p in points)
-    high_y = 100 * max(max(p.y.value, p.y.high or 0) for p in points)
-    marks = svg.ticks(high_y)
+    marks = _shares([p.y for p in points])
     picture = Picture(WIDE, _PLOT + 60, name)
     bottom = _BOTTOM + 60
-    x, y = svg.linear(0, high_x or 1, _LEFT, _RIGHT - 16), svg.linear(0, marks[-1], bottom, _TOP)
+    x, y = svg.linear(0, high_x or 1, _LEFT, _RIGHT - 16), svg.logarithmic(marks[-1], bottom, _TOP, unit=1)
     for mark in marks:
         picture.add(svg.line(_LEFT, y(mark), _RIGHT, y(mark), "grid"))
         picture.add(svg.text(_LEFT - 5, y(mark) + 3.5, svg.short(round(mark, 9)), "tick", "end"))
@@ -187,7 +205,7 @@ def trade(name: str, series: Sequence[tuple[int, Sequence[Point]]]) -> str:
             if p.x.low is not None and p.x.high is not None:
                 picture.add(svg.line(x(max(0, p.x.low)), py, x(p.x.high), py, f"l{colour}"))
             if p.y.low is not None and p.y.high is not None:
-                picture.add(svg.line(px, y(max(0, 100 * p.y.low)), px, y(100 * p.y.high), f"l{colour}"))
+                picture.add(svg.line(px, y(max(0, 100 * p.y.low)), px, y(min(marks[-1], 100 * p.y.high)), f"l{colour}"))
             picture.add(svg.dot(px, py, f"f{colour}", p.told))
             if p.label:
                 picture.add(svg.text(px + 5, py - 5, p.label, "tick"))

@@ -17,7 +17,7 @@ from berth.sim.report.charts import boxes
 
 _ROWS = 128
 _COLUMNS = 240
-_WIDE, _LEFT, _TOP = 900, 96, 6
+_WIDE, _LEFT, _TOP = 900, 124, 6
 _DOWN = -1
 
 
@@ -88,12 +88,12 @@ def drawn(run: Run, ground: Ground, down: Outages, name: str) -> tuple[str, Grid
                 paths.setdefault(kind, []).append(box)
             column += length
     picture.add(*(f'<path class="{kind}" d="{boxes(found)}"/>' for kind, found in sorted(paths.items())))
-    picture.add(*(svg.line(_LEFT - 90, _TOP + b * high, _WIDE - 8, _TOP + b * high, "border") for b in grid.begins))
+    picture.add(*(svg.line(_LEFT - 118, _TOP + b * high, _WIDE - 8, _TOP + b * high, "border") for b in grid.begins))
     every = max(1, round(12 / high))
     starts = {0, *grid.begins}
     for row, label in enumerate(grid.names):
         if row in starts or (row % every == 0 and all(abs(row - s) >= every for s in starts)):
-            shown = svg.shortened(label, 16)
+            shown = svg.shortened(label, 22)
             picture.add(svg.text(_LEFT - 6, _TOP + (row + 0.5) * high + 3.5, shown, "tick", "end"))
     for moment in svg.times(run.end, 10):
         where = x(moment / max(1, run.end) * columns)

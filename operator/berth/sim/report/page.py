@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import berth
 from berth.sim.comparison import Figure, Setting, compare
+from berth.sim.measures.intervals import Estimate
 from berth.sim.measures.seconds import BUCKETS
 from berth.sim.measures.waits import CLASSES
 from berth.sim.quality import Quality, Result
 from berth.sim.report import courses, svg
-from berth.sim.report.charts import Point, Range, Row, bars, intervals, ranges, trade
+from berth.sim.report.charts import Point, Range, Row, bars, intervals, ranges, shares_of, trade
 from berth.sim.report.pieces import card, cards, chosen_policies, legend, table
 from berth.sim.report.style import COLOURS, style
 from berth.sim.report.terminal import levels_of
@@ -21,7 +22,10 @@ from berth.text import age
 _SETTINGS = 12
 """Settings with charts; of more, only the tables."""
 _TENANTS = 20
+_MEAN = "/wait/mean"
 _GANTTS = 6
+_KINDS = tuple({"idle": "free", "down": "wd"}.get(name, f"f{i}") for i, name in enumerate(BUCKETS))
+"""Colours of the buckets."""
 
 
 def page(results: Sequence[Result], baseline: str) -> str:
@@ -87,7 +91,7 @@ def _facts(setting: Setting, mine: Sequence[Result]) -> Iterable[str]:
 
 def _tables(setting: Setting) -> Iterable[str]:
     levels = levels_of(setting)
-    heads = ["Policy", *(head for level in levels for head in (f"pairs under different {level}s, %", "ratio"))]
+    heads = ["Policy", *(head for level in levels for head in (f"pairs not under one {level}, %", "ratio"))]
     heads += ["wait, mean", "ratio", "wait, p99", "ratio", "completion, mean", "use, %", "lost, %", "jobs not started"]
     rows = []
     for standing in setting.standings:
@@ -110,7 +114,7 @@ def _tables(setting: Setting) -> Iterable[str]:
 def _compared(setting: Setting, qualities: Sequence[Quality], colours: dict[str, int]) -> Iterable[str]:
     yield from cards(
         "How far gangs are spread",
-        "Dots are means over the seeds, bars their 95 % intervals.",
+        "Dots are means over the seeds, bars their 95 % intervals. Shares: logarithmic beyond 1 %.",
         [*_spread(setting, colours)],
     )
     yield from cards(
@@ -124,20 +128,19 @@ def _compared(setting: Setting, qualities: Sequence[Quality], colours: dict[str,
 
 def _spread(setting: Setting, colours: dict[str, int]) -> Iterable[str]:
     for level in levels_of(setting):
-        for name, heading, factor, low in (
-            (f"crossing/{level}", f"Pairs of hosts under different {level}s, %", 100, 0),
-            (f"inflation/{level}", f"{level.capitalize()}s spanned, times the fewest possible", 1, 1),
-        ):
-            rows = [
-                (
-                    Row(s.policy, colours[s.policy], f"{s.policy}: {number(s.figures[name].mean, factor)}"),
-                    s.figures[name].mean,
-                )
-                for s in setting.standings
-                if name in s.figures
-            ]
-            if rows:
-                yield card(heading, intervals(heading, rows, factor, low))
+        rows = _estimates(setting, f"crossing/{level}", colours, 100)
+        if rows:
+            heading = f"Pairs of hosts not under one {level}, %"
+            yield card(heading, shares_of(heading, rows))
+        rows = _estimates(setting, f"inflation/{level}", colours, 1)
+        if rows:
+            heading = f"Domains of {level} spanned, times the fewest possible"
+            yield card(heading, intervals(heading, rows, 1))
+
+
+def _estimates(setting: Setting, name: str, colours: dict[str, int], factor: float) -> list[tuple[Row, Estimate]]:
+    found = {s.policy: s.figures[name].mean for s in setting.standings if name in s.figures}
+    return [(Row(p, colours[p], f"{p}: {number(mean, factor)}"), mean) for p, mean in found.items()]
 
 
 def _range(figures: Mapping[str, Figure], where: str) -> Range | None:
@@ -164,7 +167,7 @@ def _waits(setting: Setting, colours: dict[str, int]) -> Iterable[str]:
 
 
 def _tenants(setting: Setting, colours: dict[str, int]) -> Iterable[str]:
-    names = sorted({n.split("/")[0] for s in setting.standings for n in s.figures if n.startswith("tenant ")})
+    names = sorted({n.removesuffix(_MEAN) for s in setting.standings for n in s.figures if _of_tenant(n)})
     chosen = chosen_policies(setting)[:2]
     left = f"; {len(names) - _TENANTS} more tenants are not drawn" if len(names) > _TENANTS else ""
     key = legend((f"f{colours[policy]}", policy) for policy in chosen)
@@ -173,6 +176,10 @@ def _tenants(setting: Setting, colours: dict[str, int]) -> Iterable[str]:
         if rows:
             caption = f"Upper row of a tenant: {chosen[0]}{left}" if len(chosen) > 1 else left.removeprefix("; ")
             yield card("Tenants", key + ranges("Wait by tenant", rows), caption)
+
+
+def _of_tenant(figure: str) -> bool:
+    return figure.startswith("tenant ") and figure.endswith(_MEAN)
 
 
 def _tenant(setting: Setting, name: str, chosen: Sequence[str], colours: dict[str, int]) -> Iterable[tuple[Row, Range]]:
@@ -193,8 +200,9 @@ def _spent(setting: Setting) -> Iterable[str]:
             rows.append((Row(s.policy, 0), [100 * figure.mean.value for figure in found if figure]))
     if rows:
         used = [i for i in range(len(BUCKETS)) if any(parts[i] > 0 for _, parts in rows)]
-        told = legend((f"f{i}", BUCKETS[i]) for i in used)
-        yield card("Device-seconds, % of capacity times time", told + bars("Device-seconds", rows, BUCKETS, "%"))
+        told = legend((_KINDS[i], BUCKETS[i]) for i in used)
+        drawn = bars("Device-seconds", rows, tuple(zip(BUCKETS, _KINDS, strict=True)), "%")
+        yield card("Device-seconds, % of capacity times time", told + drawn)
 
 
 def _lost(setting: Setting, qualities: Sequence[Quality]) -> Iterable[str]:
@@ -206,12 +214,10 @@ def _lost(setting: Setting, qualities: Sequence[Quality]) -> Iterable[str]:
         mine = [q for q in qualities if q.policy == s.policy]
         lost = [sum(o.lost for q in mine for o in q.losses if o.cause == c) / HOUR / len(mine) for c in causes]
         rows.append((Row(s.policy, 0), lost))
-    told = legend((f"f{i % COLOURS}", cause) for i, cause in enumerate(causes))
-    yield card(
-        "Work lost by cause, device-hours a run",
-        told + bars("Lost work", rows, causes, "device-hours"),
-        "Mean over the seeds",
-    )
+    labels = [(cause, f"f{i % COLOURS}") for i, cause in enumerate(causes)]
+    told = legend((kind, cause) for cause, kind in labels)
+    drawn = bars("Lost work", rows, labels, "device-hours")
+    yield card("Work lost by cause, device-hours a run", told + drawn, "Mean over the seeds")
 
 
 def _trades(settings: Sequence[Setting], colours: dict[str, int]) -> list[str]:
@@ -228,13 +234,14 @@ def _trades(settings: Sequence[Setting], colours: dict[str, int]) -> list[str]:
                 pairs = standing.figures.get(f"crossing/{level}") if standing else None
                 wait = standing.figures.get("wait/mean") if standing else None
                 if pairs and wait:
-                    label = f"{setting.load:g}" if setting.load is not None and len(settings) > 1 else ""
+                    mark = policy == setting.baseline and setting.load is not None and len(settings) > 1
+                    label = f"{setting.load:g}" if mark else ""
                     told = f"{policy}, {title(setting)}: {percent(pairs.mean)} % of pairs, wait {span(wait.mean)}"
                     points.append(Point(label, told, wait.mean, pairs.mean))
             if points:
                 series.append((colour, points))
         if series:
-            heading = f"Pairs under different {level}s, %, against mean wait"
+            heading = f"Pairs not under one {level}, %, against mean wait"
             found.append(card(heading, trade(heading, series)))
     note = "A line joins a policy's settings; numbers are loads. Lower and further left is better."
     key = legend((f"f{colour}", policy) for policy, colour in colours.items())

@@ -41,8 +41,11 @@ class Document(NamedTuple):
     root: yaml.Node | None
 
     def line(self, path: tuple[int | str, ...]) -> int:
-        """Line of the innermost part of a path that is in the file, of its key where it has one; 1 if none is."""
-        node, line = self.root, 1
+        """Line of the innermost part of a path that is in the file, of its key where it has one; 1 if none is.
+
+        0 for a document that was not read from a file.
+        """
+        node, line = self.root, 0 if self.root is None else 1
         for step in path:
             at: yaml.Node | None = None
             if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
