@@ -10,7 +10,7 @@ from berth.sim.comparison import BASELINE, Figure, Setting, Standing, compare
 from berth.sim.measures.seconds import BUCKETS
 from berth.sim.measures.waits import CLASSES
 from berth.sim.quality import Quality, Result
-from berth.sim.report.words import HOUR, NONE, caveats, counted, number, percent, span, title
+from berth.sim.report.words import HOUR, NONE, caveats, counted, mean_of, number, percent, span, title
 from berth.text import Column, clean, cut, table, width, wrapped
 
 _BOLD, _WARN = "1", "33"
@@ -98,11 +98,11 @@ def _placement(setting: Setting) -> _Table:
         row = [standing.policy]
         for level in levels:
             pairs = standing.figures.get(f"crossing/{level}")
-            row += [percent(pairs and pairs.mean), _ratio(pairs)]
+            row += [percent(mean_of(pairs)), _ratio(pairs)]
         row += [_mean(standing, f"inflation/{level}") for level in levels]
         for level in levels[:1]:
             fragmentation = standing.figures.get(f"fragmentation/{level}")
-            row += [_mean(standing, f"largest/{level}", 1), percent(fragmentation and fragmentation.mean)]
+            row += [_mean(standing, f"largest/{level}", 1), percent(mean_of(fragmentation))]
         rows.append(row)
     note = (
         f"PAIRS: of a gang's hosts, under different domains; SPANS: times the fewest possible; ± 95 % over seeds; "
@@ -147,12 +147,12 @@ def _wait(standing: Standing, where: str) -> list[str]:
     ]
     done = standing.figures.get(f"{where}completion")
     return [
-        span(mean and mean.mean),
+        span(mean_of(mean)),
         _ratio(mean),
         *shown,
-        span(last and last.mean),
+        span(mean_of(last)),
         _ratio(last),
-        span(done and done.mean),
+        span(mean_of(done)),
         _mean(standing, f"{where}slowdown"),
     ]
 
@@ -189,7 +189,7 @@ def _seconds(setting: Setting) -> _Table:
     for standing in setting.standings:
         found = [standing.figures.get(name) for name in ("utilisation", *(f"share/{name}" for name in BUCKETS))]
         zero = [f is not None and f.mean.value == 0 and not f.mean.margin for f in found]
-        rows.append([standing.policy, *("0" if z else percent(f and f.mean) for f, z in zip(found, zero, strict=True))])
+        rows.append([standing.policy, *("0" if z else percent(mean_of(f)) for f, z in zip(found, zero, strict=True))])
     note = "USE: held while jobs came; the rest adds up to 100 over the whole run"
     return "Device-seconds, % of capacity times time", note, fields, rows
 
@@ -209,14 +209,14 @@ def _losses(setting: Setting, qualities: Sequence[Quality]) -> _Table:
 
 def _mean(standing: Standing, name: str, digits: int = 2) -> str:
     figure = standing.figures.get(name)
-    return number(figure and figure.mean, digits=digits)
+    return number(mean_of(figure), digits=digits)
 
 
 def _ratio(figure: Figure | None) -> str:
     """To the baseline; of the baseline itself there is none."""
     if figure is not None and figure.own:
         return NONE
-    return number(figure and figure.ratio)
+    return number(figure.ratio if figure else None)
 
 
 def _prose(text: str, most: int) -> Iterable[str]:
