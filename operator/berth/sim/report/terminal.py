@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from berth.sim.comparison import BASELINE, Figure, Setting, Standing, compare
+from berth.sim.measures.intervals import mean
 from berth.sim.measures.seconds import BUCKETS
 from berth.sim.measures.waits import CLASSES
 from berth.sim.quality import Quality, Result
@@ -51,6 +52,7 @@ def _setting(setting: Setting, qualities: Sequence[Quality], columns: int | None
         _placement(setting),
         _waits(setting, mine),
         _tenants(setting, mine),
+        _pools(setting, mine),
         _seconds(setting),
         _losses(setting, mine),
     ):
@@ -140,15 +142,15 @@ def _waits(setting: Setting, qualities: Sequence[Quality]) -> _Table:
 
 
 def _wait(standing: Standing, where: str) -> list[str]:
-    mean, last = standing.figures.get(f"{where}wait/mean"), standing.figures.get(f"{where}wait/p99")
+    first, last = standing.figures.get(f"{where}wait/mean"), standing.figures.get(f"{where}wait/p99")
     shown = [
         span(standing.figures[name].mean) if name in standing.figures else NONE
         for name in (f"{where}wait/p50", f"{where}wait/p90")
     ]
     done = standing.figures.get(f"{where}completion")
     return [
-        span(mean_of(mean)),
-        _ratio(mean),
+        span(mean_of(first)),
+        _ratio(first),
         *shown,
         span(mean_of(last)),
         _ratio(last),
@@ -181,6 +183,21 @@ def _tenants(setting: Setting, qualities: Sequence[Quality]) -> _Table:
     return "Tenants", note, fields, rows
 
 
+def _pools(setting: Setting, qualities: Sequence[Quality]) -> _Table:
+    """Where there are several."""
+    fields = [Field("POLICY", right=False), Field("POOL", right=False), Field("DEVICES"), Field("USE %")]
+    fields.append(Field("WORKING %", 1))
+    rows = []
+    for standing in setting.standings:
+        mine = [q for q in qualities if q.policy == standing.policy]
+        for pool in dict.fromkeys(use.pool for q in mine for use in q.pools if len(q.pools) > 1):
+            uses = [use for q in mine for use in q.pools if use.pool == pool]
+            shares = (mean([use.utilisation for use in uses]), mean([use.working for use in uses]))
+            rows.append([standing.policy, pool, f"{uses[0].devices:,}", *map(percent, shares)])
+    note = "USE: held while jobs came; WORKING: useful work and its slowing, over the whole run"
+    return "Pools", note, fields, rows
+
+
 def _seconds(setting: Setting) -> _Table:
     ranks = {"useful": 0, "lost": 0, "idle": 0, "down": 1, "slowed": 1}
     fields = [Field("POLICY", right=False), Field("USE")]
@@ -203,7 +220,7 @@ def _losses(setting: Setting, qualities: Sequence[Quality]) -> _Table:
         for cause in sorted({loss.cause for loss in mine}):
             stops = sum(loss.stops for loss in mine if loss.cause == cause)
             lost = sum(loss.lost for loss in mine if loss.cause == cause) / HOUR
-            rows.append([standing.policy, cause, f"{stops:,}", f"{lost:,.1f}", f"{lost / stops:,.2f}"])
+            rows.append([standing.policy, cause, f"{stops:,}", f"{lost:,.2f}", f"{lost / stops:,.2f}"])
     return "Stops before success", "All seeds together", fields, rows
 
 

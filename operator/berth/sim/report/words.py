@@ -71,7 +71,7 @@ def caveats(setting: Setting, qualities: Iterable[Quality]) -> list[str]:
         if q.partial
     ]
     found += [
-        f"{standing.policy}: {standing.unstarted:,} jobs had not started when their run ended; "
+        f"{standing.policy}: jobs that had not started when their run ended: {standing.unstarted:,}; "
         "they count with their wait by then, so its waits are lower bounds"
         for standing in setting.standings
         if standing.unstarted
