@@ -137,7 +137,8 @@ class Future:
         for stay in staying:
             for position, amounts, mask in stay.takes:
                 self._on.setdefault((stay.pool, position), []).append((stay.end, amounts, mask))
-        self._freed: dict[str, tuple[list[int], list[int]]] = {}
+        self._freed: dict[str, tuple[list[int], list[int]]] = {}  # by pool: times, devices free from each on
+        self._since: list[tuple[Stay, int]] = []  # who started since that was counted, and with how many devices
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
         self._last: dict[str, Pool] | None = None
@@ -189,30 +190,39 @@ class Future:
 
     def _free(self, pool: Pool, at: int) -> int:
         """Devices that are free in a pool at a time, beside reservations; those of closed nodes count as well."""
-        known = self._freed.get(pool.name)
-        if known is None:
-            taken = self._taken[pool.name]
-            free = sum(
-                node.allocatable.get(pool.resource, 0) - used.get(pool.resource, 0)
-                for node, used in zip(pool.ledger.nodes, taken, strict=True)
-            )
-            ends, sums = [self.now], [free]
-            for stay in self._staying:
-                if stay.pool == pool.name:
-                    free += sum(amounts.get(pool.resource, 0) for _, amounts, _ in stay.takes)
-                    ends.append(stay.end)
-                    sums.append(free)
-            known = self._freed[pool.name] = (ends, sums)
+        times, free = self._freed.get(pool.name) or self._count_free(pool)
         reserved = sum(
             reservation.gang.replicas * reservation.gang.devices
             for reservation in self.reservations
             if reservation.start <= at < reservation.end and reservation.berth.pool.name == pool.name
         )
-        return known[1][bisect_right(known[0], at) - 1] - reserved
+        started = sum(devices for stay, devices in self._since if stay.end > at and stay.pool == pool.name)
+        return free[bisect_right(times, at) - 1] - reserved - started
+
+    def _count_free(self, pool: Pool) -> tuple[list[int], list[int]]:
+        """Devices that are free in a pool from each end on, beside those who have started since."""
+        name = pool.resource
+        since = {id(stay) for stay, _ in self._since}
+        before = [stay for stay in self._staying if stay.pool == pool.name and id(stay) not in since]
+        free = sum(node.allocatable.get(name, 0) for node in pool.ledger.nodes)
+        free -= sum(used.get(name, 0) for used in self._taken[pool.name])
+        free += sum(devices for stay, devices in self._since if stay.pool == pool.name)
+        times, sums = [self.now], [free]
+        for stay in before:
+            free += self._devices(stay)
+            times.append(stay.end)
+            sums.append(free)
+        self._freed[pool.name] = times, sums
+        return times, sums
+
+    def _devices(self, stay: Stay) -> int:
+        """How many devices a gang holds."""
+        name = self._pools[stay.pool].resource
+        return sum(amounts.get(name, 0) for _, amounts, _ in stay.takes)
 
     def start(self, stay: Stay) -> None:
         """A gang starts now: it is there until its expected end."""
-        self._freed.clear()
+        self._since.append((stay, self._devices(stay)))
         insort(self._staying, stay, key=lambda s: (s.end, s.key))
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
@@ -226,8 +236,11 @@ class Future:
 
     def withdraw(self, stay: Stay) -> None:
         """Take a start back."""
-        self._freed.clear()
         self._staying.remove(stay)
+        counted = all(other is not stay for other, _ in self._since)
+        if counted:
+            self._freed.clear()
+        self._since = [(other, devices) for other, devices in self._since if other is not stay]
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
             taken = Counter(self._taken[stay.pool][position])

@@ -1,7 +1,7 @@
 """How good a run was: every measure of `docs/reference/metrics-of-quality.md`, from its record and its case alone."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -109,6 +109,7 @@ def measure(run: Run, case: Case) -> Quality:
     pools, lives = ground.grounds(case), ground.counted(case, run)
     span, parts = ground.window(case, run), Parts.of(run.end)
     down = seconds.outages(run, pools)
+    uses, tenants = _uses(run, pools, down, span, parts)
     return Quality(
         case=run.case,
         policy=run.policy,
@@ -122,8 +123,8 @@ def measure(run: Run, case: Case) -> Quality:
         waits=waits.waits(lives, run.end),
         spreads=spread.spreads(lives, pools),
         rooms=room.rooms(run, pools, down, span, parts),
-        pools=tuple(_pools(run, pools, down, span, parts)),
-        tenants=tuple(_tenants(run, pools, span, parts)),
+        pools=tuple(uses),
+        tenants=tuple(tenants),
         losses=seconds.losses(run),
         reasons=_reasons(lives),
         edges=parts.edges,
@@ -161,39 +162,26 @@ def _reasons(lives: Iterable[Life]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(found.items()))
 
 
-_Sums = dict[tuple[str, str], int]
-
-
-def _pools(
+def _uses(
     run: Run, pools: Mapping[str, ground.Ground], down: seconds.Outages, span: tuple[int, int], parts: Parts
-) -> Iterable[Use]:
-    buckets = seconds.by_pool(run, pools, down)
-    inside, series = _held(run, span, parts, by_tenant=False)
-    for name, place in pools.items():
-        yield _use(place, "", buckets[name], inside.get((name, ""), 0), series.get((name, "")), span, parts, run.end)
-
-
-def _tenants(run: Run, pools: Mapping[str, ground.Ground], span: tuple[int, int], parts: Parts) -> Iterable[Use]:
+) -> tuple[list[Use], list[Use]]:
+    """Of the pools, in the order of the case, and of their tenants, sorted."""
     buckets = seconds.by_tenant(run)
-    inside, series = _held(run, span, parts, by_tenant=True)
-    for key in sorted(series):
-        pool, tenant = key
-        yield _use(pools[pool], tenant, buckets[key], inside[key], series[key], span, parts, run.end)
-
-
-def _held(
-    run: Run, span: tuple[int, int], parts: Parts, *, by_tenant: bool
-) -> tuple[_Sums, dict[tuple[str, str], Steps]]:
-    """Device-seconds held in the window, and devices held over time, by pool and tenant."""
-    inside: _Sums = {}
-    series: dict[tuple[str, str], Steps] = {}
+    whole = seconds.by_pool(run, pools, down, buckets)
+    inside: Counter[tuple[str, str]] = Counter()
+    steps = {key: Steps(parts) for key in (*buckets, *((name, "") for name in pools))}
     for life, stint in ground.stints(run):
-        key = (stint.pool, life.task.tenant if by_tenant else "")
-        devices = ground.held(life, stint)
-        overlap = max(0, min(stint.end, span[1]) - max(stint.start, span[0]))
-        inside[key] = inside.get(key, 0) + devices * overlap
-        series.setdefault(key, Steps(parts)).add(stint.start, stint.end, devices)
-    return inside, series
+        key, devices = (stint.pool, life.task.tenant), ground.held(life, stint)
+        inside[key] += devices * max(0, min(stint.end, span[1]) - max(stint.start, span[0]))
+        steps[key].add(stint.start, stint.end, devices)
+    series = {key: found.integrals() for key, found in steps.items()}
+    tenants = [_use(pools[key[0]], key[1], buckets[key], inside[key], series[key], span, parts) for key in buckets]
+    found = []
+    for name, place in pools.items():
+        own = [key for key in buckets if key[0] == name]
+        total = [sum(values) for values in zip(*(series[key] for key in own), strict=True)] or series[name, ""]
+        found.append(_use(place, "", whole[name], sum(inside[key] for key in own), total, span, parts))
+    return found, tenants
 
 
 def _use(
@@ -201,12 +189,11 @@ def _use(
     tenant: str,
     buckets: seconds.Buckets,
     inside: int,
-    series: Steps | None,
+    integrals: Sequence[int],
     span: tuple[int, int],
     parts: Parts,
-    end: int,
 ) -> Use:
-    window, whole = place.capacity * (span[1] - span[0]), place.capacity * end
+    window, whole = place.capacity * (span[1] - span[0]), place.capacity * parts.edges[-1]
     return Use(
         pool=place.fleet.name,
         tenant=tenant,
@@ -214,7 +201,7 @@ def _use(
         utilisation=inside / window if window else 0.0,
         working=(buckets.useful + buckets.slowed) / whole if whole else 0.0,
         buckets=buckets,
-        series=(series or Steps(parts)).means(),
+        series=tuple(total / length for total, length in zip(integrals, parts.spans, strict=True)),
     )
 
 

@@ -130,27 +130,23 @@ class _Pool:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """Devices more on each of some nodes, and how many outages more there are of each."""
-
-    devices: Mapping[int, int]
-    sign: int
-    outage: bool = False
+_Event = tuple[int, int, Mapping[int, int] | None, int]
+"""When; 1 or -1; devices more or less on each of some nodes, or None and the node of which an outage begins or ends."""
 
 
-def _events(run: Run, down: Outages) -> dict[str, list[tuple[int, _Change]]]:
+def _events(run: Run, down: Outages) -> dict[str, list[_Event]]:
     """What changes when, by pool, in order of time."""
-    found: dict[str, list[tuple[int, _Change]]] = {pool: [] for pool in down}
+    found: dict[str, list[_Event]] = {pool: [] for pool in down}
     for life in run.lives:
+        each = life.task.gang.devices
         for stint in life.stints:
-            devices = on_nodes(stint, life.task.gang.devices)
-            found[stint.pool] += ((stint.start, _Change(devices, 1)), (stint.end, _Change(devices, -1)))
+            devices, into = on_nodes(stint, each), found[stint.pool]
+            into.append((stint.start, 1, devices, 0))
+            into.append((stint.end, -1, devices, 0))
     for pool, nodes in down.items():
         for position, spans in nodes.items():
             for start, end in spans:
-                away = {position: 0}
-                found[pool] += ((start, _Change(away, 1, outage=True)), (end, _Change(away, -1, True)))
+                found[pool] += ((start, 1, None, position), (end, -1, None, position))
     for events in found.values():
         events.sort(key=itemgetter(0))
     return found
@@ -165,9 +161,7 @@ def rooms(run: Run, pools: dict[str, Ground], down: Outages, span: tuple[int, in
     return tuple(room for name, ground in pools.items() for room in _swept(ground, events[name], span, parts, run.end))
 
 
-def _swept(
-    ground: Ground, events: list[tuple[int, _Change]], span: tuple[int, int], parts: Parts, end: int
-) -> Iterable[Room]:
+def _swept(ground: Ground, events: list[_Event], span: tuple[int, int], parts: Parts, end: int) -> Iterable[Room]:
     state, sums = _Pool(ground), _Sums(len(ground.levels), span, parts)
     before = 0
     for moment, changes in groupby(events, key=itemgetter(0)):
@@ -175,13 +169,14 @@ def _swept(
             sums.add(before, moment, state.now())
             before = moment
         changed: dict[int, None] = {}
-        for _, change in changes:
-            changed.update(dict.fromkeys(change.devices))
-            for position, devices in change.devices.items():
-                if change.outage:
-                    state.down[position] += change.sign
-                else:
-                    state.used[position] += change.sign * devices
+        for _, sign, devices, node in changes:
+            if devices is None:
+                changed[node] = None
+                state.down[node] += sign
+                continue
+            for position, number in devices.items():
+                changed[position] = None
+                state.used[position] += sign * number
         for position in changed:
             if state.used[position] > ground.devices[position]:
                 raise ValueError(_overfull(ground, position, state.used[position], moment))

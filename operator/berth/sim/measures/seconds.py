@@ -7,11 +7,13 @@ is the rest of what was out of service, `idle` the rest of all. The other bucket
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
-from berth.sim.measures.ground import Ground, held, on_nodes, stints
+from berth.sim.measures.ground import Ground, held, stints
 from berth.sim.record import Run, Spent
 
 _SPENT = tuple(field.name for field in fields(Spent))
+_SECONDS = attrgetter(*_SPENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +96,30 @@ def by_tenant(run: Run) -> dict[tuple[str, str], Buckets]:
     for life, stint in stints(run):
         devices = held(life, stint)
         row = sums.setdefault((stint.pool, life.task.tenant), [0] * len(_SPENT))
-        for i, name in enumerate(_SPENT):
-            row[i] += devices * getattr(stint.spent, name)
+        for i, seconds in enumerate(_SECONDS(stint.spent)):
+            if seconds:
+                row[i] += devices * seconds
     return {key: Buckets(**dict(zip(_SPENT, row, strict=True))) for key, row in sorted(sums.items())}
 
 
-def by_pool(run: Run, pools: Mapping[str, Ground], down: Outages) -> dict[str, Buckets]:
-    """All device-seconds of each pool over the whole run."""
+def by_pool(
+    run: Run, pools: Mapping[str, Ground], down: Outages, tenants: Mapping[tuple[str, str], Buckets]
+) -> dict[str, Buckets]:
+    """All device-seconds of each pool over the whole run; `tenants`: those of its tenants."""
     gangs = {name: Buckets() for name in pools}
-    for (name, _), buckets in by_tenant(run).items():
+    for (name, _), buckets in tenants.items():
         gangs[name] += buckets
     away = {
         name: sum(pools[name].devices[p] * (b - a) for p, spans in nodes.items() for a, b in spans)
         for name, nodes in down.items()
     }
     for life, stint in stints(run):
-        nodes = down[stint.pool]
+        nodes, devices = down[stint.pool], life.task.gang.devices
         if nodes:
-            for position, devices in on_nodes(stint, life.task.gang.devices).items():
+            for position in stint.nodes:  # one of each replica
                 for a, b in nodes.get(position, ()):
-                    away[stint.pool] -= devices * max(0, min(b, stint.end) - max(a, stint.start))
+                    if a < stint.end and stint.start < b:
+                        away[stint.pool] -= devices * (min(b, stint.end) - max(a, stint.start))
     found = {}
     for name, ground in pools.items():
         idle = ground.capacity * run.end - gangs[name].held - away[name]

@@ -74,22 +74,38 @@ def slowdown(life: Life) -> float | None:
     return max(1.0, (life.finished - life.task.submit) / max(life.task.work, BOUND))
 
 
-def _group(size: str, tenant: str, lives: list[Life], end: int) -> Waits:
-    waits = sorted(waited(life, end) for life in lives)
-    done = [life for life in lives if life.outcome == "Succeeded" and life.finished is not None]
-    slow = [s for life in done if (s := slowdown(life)) is not None]
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One job: what it adds to each group that it is in. None: it did not succeed."""
+
+    wait: int
+    started: bool
+    completion: int | None
+    slowdown: float
+
+
+def _told(life: Life, end: int) -> _Told:
+    done = life.outcome == "Succeeded" and life.finished is not None
+    completion = life.finished - life.task.submit if done and life.finished is not None else None
+    return _Told(waited(life, end), bool(life.stints), completion, slowdown(life) or 1.0)
+
+
+def _group(size: str, tenant: str, jobs: list[_Told]) -> Waits:
+    waits = sorted([job.wait for job in jobs])
+    done = [job.completion for job in jobs if job.completion is not None]
+    slow = [job.slowdown for job in jobs if job.completion is not None]
     return Waits(
         size=size,
         tenant=tenant,
-        jobs=len(lives),
-        unstarted=sum(life.wait is None for life in lives),
+        jobs=len(jobs),
+        unstarted=sum(not job.started for job in jobs),
         finished=len(done),
         mean=fmean(waits) if waits else None,
         p50=quantile(waits, 0.5) if waits else None,
         p90=quantile(waits, 0.9) if waits else None,
         p99=quantile(waits, 0.99) if waits else None,
         longest=waits[-1] if waits else None,
-        completion=fmean((life.finished or 0) - life.task.submit for life in done) if done else None,
+        completion=fmean(done) if done else None,
         slowdown=fmean(slow) if slow else None,
     )
 
@@ -100,18 +116,18 @@ def waits(lives: Iterable[Life], end: int) -> tuple[Waits, ...]:
     Left out are jobs that had devices when the run began (their wait is not of this run, their work only the rest), and
     those that something else than room held back (`Task.held_back`).
     """
-    found: dict[tuple[str, str], list[Life]] = {("", ""): []}
+    found: dict[tuple[str, str], list[_Told]] = {("", ""): []}
     for life in lives:
         if life.task.held or life.task.held_back:
             continue
-        size, tenant = size_class(max(1, life.task.devices)), life.task.tenant
+        size, tenant, job = size_class(max(1, life.task.devices)), life.task.tenant, _told(life, end)
         for key in (("", ""), (size, ""), ("", tenant), (size, tenant)) if tenant else (("", ""), (size, "")):
-            found.setdefault(key, []).append(life)
+            found.setdefault(key, []).append(job)
     tenants = {tenant for _, tenant in found}
     rank = {name: i for i, name in enumerate(("", *CLASSES))}
     keys = sorted(found, key=lambda key: (key[1], rank[key[0]]))
     several = len(tenants) > 2
-    return tuple(_group(*key, found[key], end) for key in keys if several or not key[1])
+    return tuple(_group(*key, found[key]) for key in keys if several or not key[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ class Grid:
             names[where] = names[where] or name
             devices[where] += ground.devices[position]
             spines[where] = ground.domain[1][position]
+        last = [name.rpartition("/")[2] for name in names]
+        if len(set(last)) == rows:
+            names = last
         begins = tuple(i for i in range(rows) if i and spines[i] != spines[i - 1] and depth > 1)
         return cls(ground.levels[depth], row, tuple(names), tuple(devices), begins, merged)
 

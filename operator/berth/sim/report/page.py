@@ -16,7 +16,7 @@ from berth.sim.report.charts import Point, Range, Row, bars, intervals, ranges, 
 from berth.sim.report.pieces import card, cards, chosen_policies, legend, table
 from berth.sim.report.style import COLOURS, style
 from berth.sim.report.terminal import levels_of
-from berth.sim.report.words import HOUR, NONE, caveats, counted, number, percent, span, title
+from berth.sim.report.words import HOUR, NONE, caveats, counted, mean_of, number, percent, span, title
 from berth.text import age
 
 _SETTINGS = 12
@@ -98,11 +98,11 @@ def _tables(setting: Setting) -> Iterable[str]:
         row = [standing.policy]
         for name in (*(f"crossing/{level}" for level in levels), "wait/mean", "wait/p99"):
             figure = standing.figures.get(name)
-            mean = figure and figure.mean
+            mean = mean_of(figure)
             row += [percent(mean) if name.startswith("crossing") else span(mean)]
             row += [NONE if figure is None or figure.own else number(figure.ratio)]
         done, use, lost = (standing.figures.get(n) for n in ("completion", "utilisation", "share/lost"))
-        row += [span(done and done.mean), percent(use and use.mean), percent(lost and lost.mean)]
+        row += [span(mean_of(done)), percent(mean_of(use)), percent(mean_of(lost))]
         rows.append([*row, f"{standing.unstarted:,}" if standing.unstarted else NONE])
     yield table(heads, rows)
     yield (

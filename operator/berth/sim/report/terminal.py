@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from berth.sim.comparison import BASELINE, Figure, Setting, Standing, compare
+from berth.sim.measures.intervals import mean
 from berth.sim.measures.seconds import BUCKETS
 from berth.sim.measures.waits import CLASSES
 from berth.sim.quality import Quality, Result
-from berth.sim.report.words import HOUR, NONE, caveats, counted, number, percent, span, title
+from berth.sim.report.words import HOUR, NONE, caveats, counted, mean_of, number, percent, span, title
 from berth.text import Column, clean, cut, table, width, wrapped
 
 _BOLD, _WARN = "1", "33"
@@ -51,6 +52,7 @@ def _setting(setting: Setting, qualities: Sequence[Quality], columns: int | None
         _placement(setting),
         _waits(setting, mine),
         _tenants(setting, mine),
+        _pools(setting, mine),
         _seconds(setting),
         _losses(setting, mine),
     ):
@@ -98,11 +100,11 @@ def _placement(setting: Setting) -> _Table:
         row = [standing.policy]
         for level in levels:
             pairs = standing.figures.get(f"crossing/{level}")
-            row += [percent(pairs and pairs.mean), _ratio(pairs)]
+            row += [percent(mean_of(pairs)), _ratio(pairs)]
         row += [_mean(standing, f"inflation/{level}") for level in levels]
         for level in levels[:1]:
             fragmentation = standing.figures.get(f"fragmentation/{level}")
-            row += [_mean(standing, f"largest/{level}", 1), percent(fragmentation and fragmentation.mean)]
+            row += [_mean(standing, f"largest/{level}", 1), percent(mean_of(fragmentation))]
         rows.append(row)
     note = (
         f"PAIRS: of a gang's hosts, under different domains; SPANS: times the fewest possible; ± 95 % over seeds; "
@@ -140,19 +142,19 @@ def _waits(setting: Setting, qualities: Sequence[Quality]) -> _Table:
 
 
 def _wait(standing: Standing, where: str) -> list[str]:
-    mean, last = standing.figures.get(f"{where}wait/mean"), standing.figures.get(f"{where}wait/p99")
+    first, last = standing.figures.get(f"{where}wait/mean"), standing.figures.get(f"{where}wait/p99")
     shown = [
         span(standing.figures[name].mean) if name in standing.figures else NONE
         for name in (f"{where}wait/p50", f"{where}wait/p90")
     ]
     done = standing.figures.get(f"{where}completion")
     return [
-        span(mean and mean.mean),
-        _ratio(mean),
+        span(mean_of(first)),
+        _ratio(first),
         *shown,
-        span(last and last.mean),
+        span(mean_of(last)),
         _ratio(last),
-        span(done and done.mean),
+        span(mean_of(done)),
         _mean(standing, f"{where}slowdown"),
     ]
 
@@ -181,6 +183,21 @@ def _tenants(setting: Setting, qualities: Sequence[Quality]) -> _Table:
     return "Tenants", note, fields, rows
 
 
+def _pools(setting: Setting, qualities: Sequence[Quality]) -> _Table:
+    """Where there are several."""
+    fields = [Field("POLICY", right=False), Field("POOL", right=False), Field("DEVICES"), Field("USE %")]
+    fields.append(Field("WORKING %", 1))
+    rows = []
+    for standing in setting.standings:
+        mine = [q for q in qualities if q.policy == standing.policy]
+        for pool in dict.fromkeys(use.pool for q in mine for use in q.pools if len(q.pools) > 1):
+            uses = [use for q in mine for use in q.pools if use.pool == pool]
+            shares = (mean([use.utilisation for use in uses]), mean([use.working for use in uses]))
+            rows.append([standing.policy, pool, f"{uses[0].devices:,}", *map(percent, shares)])
+    note = "USE: held while jobs came; WORKING: useful work and its slowing, over the whole run"
+    return "Pools", note, fields, rows
+
+
 def _seconds(setting: Setting) -> _Table:
     ranks = {"useful": 0, "lost": 0, "idle": 0, "down": 1, "slowed": 1}
     fields = [Field("POLICY", right=False), Field("USE")]
@@ -189,7 +206,7 @@ def _seconds(setting: Setting) -> _Table:
     for standing in setting.standings:
         found = [standing.figures.get(name) for name in ("utilisation", *(f"share/{name}" for name in BUCKETS))]
         zero = [f is not None and f.mean.value == 0 and not f.mean.margin for f in found]
-        rows.append([standing.policy, *("0" if z else percent(f and f.mean) for f, z in zip(found, zero, strict=True))])
+        rows.append([standing.policy, *("0" if z else percent(mean_of(f)) for f, z in zip(found, zero, strict=True))])
     note = "USE: held while jobs came; the rest adds up to 100 over the whole run"
     return "Device-seconds, % of capacity times time", note, fields, rows
 
@@ -203,20 +220,20 @@ def _losses(setting: Setting, qualities: Sequence[Quality]) -> _Table:
         for cause in sorted({loss.cause for loss in mine}):
             stops = sum(loss.stops for loss in mine if loss.cause == cause)
             lost = sum(loss.lost for loss in mine if loss.cause == cause) / HOUR
-            rows.append([standing.policy, cause, f"{stops:,}", f"{lost:,.1f}", f"{lost / stops:,.2f}"])
+            rows.append([standing.policy, cause, f"{stops:,}", f"{lost:,.2f}", f"{lost / stops:,.2f}"])
     return "Stops before success", "All seeds together", fields, rows
 
 
 def _mean(standing: Standing, name: str, digits: int = 2) -> str:
     figure = standing.figures.get(name)
-    return number(figure and figure.mean, digits=digits)
+    return number(mean_of(figure), digits=digits)
 
 
 def _ratio(figure: Figure | None) -> str:
     """To the baseline; of the baseline itself there is none."""
     if figure is not None and figure.own:
         return NONE
-    return number(figure and figure.ratio)
+    return number(figure.ratio if figure else None)
 
 
 def _prose(text: str, most: int) -> Iterable[str]:

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
-from berth.sim.comparison import Setting
+from berth.sim.comparison import Figure, Setting
 from berth.sim.measures.intervals import Estimate
 from berth.sim.quality import Quality
 from berth.text import age
 
 NONE = "-"
 HOUR = 3_600
+
+
+def mean_of(figure: Figure | None) -> Estimate | None:
+    """Its mean, if the figure is there."""
+    return None if figure is None else figure.mean
 
 
 def percent(found: Estimate | None) -> str:
@@ -66,7 +71,7 @@ def caveats(setting: Setting, qualities: Iterable[Quality]) -> list[str]:
         if q.partial
     ]
     found += [
-        f"{standing.policy}: {standing.unstarted:,} jobs had not started when their run ended; "
+        f"{standing.policy}: jobs that had not started when their run ended: {standing.unstarted:,}; "
         "they count with their wait by then, so its waits are lower bounds"
         for standing in setting.standings
         if standing.unstarted
