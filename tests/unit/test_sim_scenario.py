@@ -16,7 +16,7 @@ from berth.sim.progress import MILLION, Progress
 from berth.sim.scenario import drawing, tasks
 from berth.sim.scenario.cases import NO_CHANGES, Changes, Ready, Setting, load
 from berth.sim.scenario.fields import seconds, written
-from berth.sim.scenario.tasks import Shape
+from berth.sim.scenario.traces import Shape
 from tests.unit.test_sim_scenario_mistakes import LISTED, REPLAY, SCENARIO, TRACE
 
 ROOT = Path(__file__).parents[2]
