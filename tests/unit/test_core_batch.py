@@ -78,7 +78,7 @@ def test_the_cycle_is_close_to_the_best_placement() -> None:
     found = above(SOLVED, batched=True)
     worst, seed = max(found)
     mean = sum(share for share, _ in found) / len(found)
-    print(f"{len(found)} batches: {mean:.2%} above the optimum on average, at worst {worst:.1%} (seed {seed})")
+    print(f"{len(found)} batches: {mean:.2%} above the optimum on average, at worst {worst:.1%} (seed {seed})")  # noqa: T201
     assert min(found)[0] >= 0, "nothing is better than the best"
     assert len(found) >= len(SOLVED) - 2
     assert mean <= 0.02
