@@ -71,7 +71,7 @@ class _Cells:
         return free > 0 and free == self._index.whole[level][domain]
 
     def _broken(self, level: int, domain: int) -> list[int]:
-        """What is split for a domain: how many whole cells it lies in, itself included, and their sizes, widest first."""
+        """What is split for a domain: how many whole cells it lies in, itself included; their sizes, widest first."""
         whole: list[int] = []
         for above in range(level, -1, -1):
             if not self._whole(above, domain):

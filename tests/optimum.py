@@ -6,17 +6,20 @@ whole node, so nodes below a leaf are alike. CP-SAT proves its answer optimal, o
 """
 
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from ortools.sat.python import cp_model
 
-from berth.core.model import Demand, Node
-from berth.core.placement import Fit
+from berth.core.admission import Pool
+from berth.core.backfill import Line
+from berth.core.cycle import Snapshot, cycle
+from berth.core.model import Gang, Job, JobKey, Node
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
+from tests.builders import GPU
 
 PER_LEAF, PER_SPINE = 1, 10
-WHOLE_NODE = Demand(requests=(("nvidia.com/gpu", 8), ("pods", 1)))
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Batch:
     def ledger(self) -> Ledger:
         """A pool in which just these nodes are."""
         nodes = [
-            Node(f"n{spine}-{leaf}-{node}", (f"s{spine}", f"l{leaf}"), {"nvidia.com/gpu": 8, "pods": 110})
+            Node(f"n{spine}-{leaf}-{node}", (f"s{spine}", f"l{leaf}"), {GPU: 8, "pods": 110})
             for spine, leaves in enumerate(self.free)
             for leaf, count in enumerate(leaves)
             for node in range(count)
@@ -98,10 +101,31 @@ def least_cost(batch: Batch, seconds: float = 20.0) -> int | None:
     return round(solver.objective_value) if status == cp_model.OPTIMAL else None
 
 
-def cost_of(tree: Tree, fits: list[Fit]) -> int:
-    """What placements cost together."""
-    leaf, total = tree.leaf_level - 1, 0
-    for fit in fits:
-        leaves = {tree.parent[leaf + 1][position] for position, _ in fit.counts}
-        total += PER_LEAF * len(leaves) + PER_SPINE * len({tree.parent[leaf][found] for found in leaves})
+def cost_by(batch: Batch, *, batched: bool) -> int:
+    """What the batch costs as one cycle places it: one after the other, or together."""
+    jobs = tuple(
+        Job(JobKey("team", f"job-{number:02}"), f"uid-{number}", 1, number, Gang(replicas, 8))
+        for number, replicas in enumerate(batch.gangs)
+    )
+    pools = {"h800": Pool("h800", GPU, batch.ledger())}
+    plan = cycle(Snapshot(jobs, pools), len(jobs), turns=partial(Line, batched=batched))
+    total = 0
+    for decision in plan.decisions:
+        assert decision.record.placement is not None, f"{decision.key} found no room in a tree that holds all"
+        spans = dict(decision.record.placement.spans)
+        total += PER_LEAF * spans["leaf"] + PER_SPINE * spans["spine"]
     return total
+
+
+def above(seeds: range, *, batched: bool) -> list[tuple[float, int]]:
+    """By how much the cycle's cost is above the best, as a share, with the seed, for every batch of two or more.
+
+    Batches whose optimum was not proven in time are left out, which the length tells.
+    """
+    found = []
+    for seed in seeds:
+        batch = drawn_batch(seed)
+        best = least_cost(batch) if len(batch.gangs) > 1 else None
+        if best is not None:
+            found.append((cost_by(batch, batched=batched) / best - 1, seed))
+    return found
