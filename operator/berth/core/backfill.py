@@ -74,6 +74,7 @@ class Line:
         self.settings = settings
         self.now = now
         self._future: Future | None = None
+        self._unplaced: list[tuple[Job, int]] = []
         self._seats: Counter[str] = Counter()
         self._trials = 0
         self._passed = False
@@ -83,7 +84,10 @@ class Line:
 
     @property
     def reservations(self) -> list[Reservation]:
-        """Places that are kept, in the order of the queue."""
+        """Places that are kept, in the order of the queue. They are looked for when somebody asks, and not before."""
+        unplaced, self._unplaced = self._unplaced, []
+        for job, seconds in unplaced:
+            self._reserve(job, seconds)
         return self._future.reservations if self._future else []
 
     @property
@@ -110,7 +114,7 @@ class Line:
                 self._take(job, berth, seconds)
             if berth is not None:
                 return berth
-        self._reserve(job, seconds)
+        self._unplaced.append((job, seconds))
         return None
 
     def settle(self) -> None:

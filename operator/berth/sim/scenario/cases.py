@@ -40,6 +40,7 @@ class Changes:
 
 
 NO_CHANGES = Changes()
+_LAST = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +161,9 @@ def ready(found: Document, base: Path, name: str, changes: Changes = NO_CHANGES)
     if pools:
         check.sizes(scenario, pools, rows, base)
     if check.problems:
-        raise ScenarioError(check.problems)
+        raise ScenarioError(
+            sorted(check.problems, key=lambda one: (one.file != found.file, one.file, one.line or _LAST))
+        )
     update: dict[str, object] = {}
     if changes.policies is not None:
         unknown = [f"--policy {p}: {unknown_policy(p)}" for p in changes.policies if p not in POLICIES]

@@ -41,8 +41,11 @@ class Document(NamedTuple):
     root: yaml.Node | None
 
     def line(self, path: tuple[int | str, ...]) -> int:
-        """Line of the innermost part of a path that is in the file, of its key where it has one; 1 if none is."""
-        node, line = self.root, 1
+        """Line of the innermost part of a path that is in the file, of its key where it has one; 1 if none is.
+
+        0 for a document that was not read from a file.
+        """
+        node, line = self.root, 0 if self.root is None else 1
         for step in path:
             at: yaml.Node | None = None
             if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
@@ -158,7 +161,7 @@ def _text(error: Any, known: Mapping[str, str]) -> str:
         return f"{shown(value)}: must be {' or '.join(words)}{hint}"
     if kind in _BOUNDS:
         word, key = _BOUNDS[kind]
-        return f"{shown(value)}: must be {word} {context[key]}"
+        return f"{shown(value)}: must be {word} {context[key]:g}"
     text = _EXPECTED.get(kind) or error["msg"].removeprefix("Value error, ")
     # What was wrong with a whole section is in the message; its content would not help.
     return text if isinstance(value, (dict, list)) and kind == "value_error" else f"{shown(value)}: {text}"

@@ -1,9 +1,11 @@
 """A scenario: cluster, workload, and the rules that a run goes by. Closed: what is not built has no field."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from berth.api.wire import Time
 from berth.sim.scenario.cluster import Cluster
 from berth.sim.scenario.fields import Integer, Length, Number, Part, Positive, Share, Span, Text
 from berth.sim.scenario.workload import Workload
@@ -125,6 +127,11 @@ def _seeds(value: Any) -> Any:
     return value
 
 
+def _moment(value: Any) -> Any:
+    """YAML makes a time of a time without quotes."""
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 def _policies(value: Any) -> Any:
     value = one_or_many(value)
     if value == []:
@@ -141,13 +148,16 @@ class Scenario(Part):
     """What it is called in results. Absent: as the file."""
     about: str = ""
     """What it is for, in a sentence or two."""
+    at: Annotated[Time | None, BeforeValidator(_moment)] = None
+    """The moment that the run's beginning stands for, such as that of a snapshot. It changes nothing; answers tell
+    times of day by it."""
     cluster: Cluster
     """The nodes."""
     workload: Workload
     """The jobs."""
     policies: Annotated[tuple[Text, ...], BeforeValidator(_policies)] = ("berth",)
     """Who decides, one run for each: `berth` is what the operator does; for the others see
-    docs/concepts/simulator-policies.md."""
+    docs/design/simulator-baselines.md."""
     queue: Literal["conservative", "any-fit", "strict", "first-fit-backfill"] = "conservative"
     """Who of those that wait may start. `conservative`: whoever delays nobody before it, as the operator does;
     `any-fit`: whoever fits; `strict`: nobody before the first has; `first-fit-backfill`: whoever fits and ends before

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from berth.core.model import Gang, JobKey, Policy
 from berth.sim.case import Costs, Fleet, Slowdown, Task
+from berth.sim.progress import MILLION, Progress
 from berth.sim.scenario import drawing
 from berth.sim.scenario.schema import Knowledge
 from berth.sim.scenario.traces import Shape
@@ -52,9 +53,8 @@ def arriving(shapes: Sequence[Shape], times: Sequence[float], load: float | None
 
 def limit(seconds: int, costs: Costs, slowed: float, margin: float, factor: float, declared: int | None) -> int:
     """What a job declares: never less than what it takes undisturbed, with its costs, at that slowdown."""
-    work = math.ceil(seconds * (1 + slowed))
-    saves = 0 if costs.interval is None else (seconds - 1) // costs.interval * costs.save
-    return math.ceil(max(costs.start + work + saves, declared or 0) * margin * factor)
+    length = Progress(seconds, costs, round(slowed * MILLION)).length
+    return math.ceil(max(length, declared or 0) * margin * factor)
 
 
 def made(
