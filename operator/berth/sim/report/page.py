@@ -243,6 +243,6 @@ def _trades(settings: Sequence[Setting], colours: dict[str, int]) -> list[str]:
         if series:
             heading = f"Pairs not under one {level}, %, against mean wait"
             found.append(card(heading, trade(heading, series)))
-    note = "A line joins a policy's settings; numbers are loads. Lower and further left is better."
+    note = "A line joins a policy's settings; numbers are loads. Lower left is better. Logarithmic beyond 1 %."
     key = legend((f"f{colour}", policy) for policy, colour in colours.items())
     return cards("Crossing against wait", note, found, key)
