@@ -68,6 +68,7 @@ generate: $(SETUP) ## Write the CRDs, the policies' parameters, the reference an
 	$(BIN)/python -m berth.accel.reference $(CHECK) docs/reference
 	$(BIN)/python -m berth.accel.parameters $(CHECK) policies
 	$(BIN)/python -m berth.app.metrics.reference $(CHECK) docs/reference
+	$(BIN)/python -m berth.sim.scenario.reference $(CHECK) docs/reference
 	$(BIN)/python -m tests.mistakes $(CHECK) docs/reference
 	$(BIN)/python -m e2e.chart.generate $(CHECK) .
 

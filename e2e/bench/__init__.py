@@ -8,7 +8,9 @@ conditions. Nothing here asserts a time: a benchmark reports.
     fleets      pools of any size with a given share of their nodes taken
     kueue_tas   a plain re-implementation of the placement rule that Kueue publishes
     decisions   figures of the heart: place_10000, snapshot_10000
+    placing     figures of placement: pilot_060, pilot_085, referee
     scrape      scrape_5000: a scrape of the operator's metrics
+    simulator   lingjun_060, lingjun_085, itp_replay: how gangs sit and how long a replay takes
     gang_512    a gang of 512 pods on a real API server, from apply to all bound, by either binding
     standing    a large cluster in full swing, most of it put straight into etcd
     start_5000  an operator started on one: seconds to its first cycle, and its memory

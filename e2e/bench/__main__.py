@@ -5,11 +5,11 @@ import inspect
 
 import click
 
-from e2e.bench import decisions, gang_512, plugin, queue, scrape, start_5000
+from e2e.bench import decisions, gang_512, placing, plugin, queue, scrape, simulator, start_5000
 from e2e.bench.figures import BENCHES, Figure
 from e2e.ground.progress import Progress
 
-MODULES = (decisions, queue, scrape, plugin, gang_512, start_5000)
+MODULES = (decisions, placing, queue, scrape, plugin, simulator, gang_512, start_5000)
 """Modules that register benchmarks: importing them is what registers."""
 
 

@@ -153,7 +153,12 @@ def test_drift_is_found_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     ("module", "directory"),
-    [("berth.api.crd", "crds"), ("berth.api.reference", "docs/reference"), ("berth.accel.reference", "docs/reference")],
+    [
+        ("berth.api.crd", "crds"),
+        ("berth.api.reference", "docs/reference"),
+        ("berth.accel.reference", "docs/reference"),
+        ("berth.sim.scenario.reference", "docs/reference"),
+    ],
 )
 def test_generators_run_as_modules(module: str, directory: str) -> None:
     """The commands behind `make generate` and `make check`."""

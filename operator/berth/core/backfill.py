@@ -7,9 +7,10 @@ plans with time limits. Nothing is remembered from cycle to cycle: the same fact
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from berth.core import batch
 from berth.core.admission import Berth, Find, Pool, Stay, candidates, find, unsuitable
 from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
 from berth.core.model import Gang, Job, JobKey, Record
@@ -24,6 +25,9 @@ class Turn(Protocol):
 
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait."""
+
+    def together(self, started: Sequence[tuple[Job, Berth]]) -> list[Berth]:
+        """Nobody waits: the places of all who start, which may be better ones now that all of them are known."""
 
     def settle(self) -> None:
         """The queue has had its turn."""
@@ -52,7 +56,8 @@ class Line:
     """The queue's turn in one cycle: who starts now, and what is kept for those who cannot.
 
     `pools` are the cycle's own forks: a berth that is found is there, and not taken yet. `staying`: gangs that hold
-    devices and are not among `jobs`. `find`: the rule by which a gang's place is chosen, now and ahead.
+    devices and are not among `jobs`. `find`: the rule by which a gang's place is chosen, now and ahead. `batched`:
+    those who start in one cycle may be placed together.
     """
 
     def __init__(
@@ -65,8 +70,10 @@ class Line:
         *,
         staying: Iterable[Stay] = (),
         find: Find = find,
+        batched: bool = True,
     ) -> None:
         self.pools = pools
+        self._batched = batched
         self._staying = staying
         self._find = find
         self._jobs = jobs
@@ -116,6 +123,12 @@ class Line:
                 return berth
         self._unplaced.append((job, seconds))
         return None
+
+    def together(self, started: Sequence[tuple[Job, Berth]]) -> list[Berth]:
+        """Nobody waits, so nothing is kept for anybody: the places of all who start, each as good or better."""
+        if not self._batched:
+            return [berth for _, berth in started]
+        return batch.together([(job.gang, berth) for job, berth in started], self.pools, self._find)
 
     def settle(self) -> None:
         """The queue has had its turn: what is kept is found anew, beside those who have passed."""

@@ -65,12 +65,15 @@ def cycle(snapshot: Snapshot, now: int, *, turns: Turns = Line, told: bool = Tru
     decided = {decision.key: decision.record for decision in decisions}
     turn = turns(pools, snapshot.jobs, decided, snapshot.backfill, now)
     waiting: list[Job] = []
+    started: list[tuple[Job, Berth]] = []
     for job in queue:
         berth = turn.start(job)
         if berth is None:
             waiting.append(job)
         else:
-            decisions.append(_admit(job, berth, snapshot, now))
+            started.append((job, berth))
+    berths = [berth for _, berth in started] if waiting else turn.together(started)
+    decisions += [_admit(job, berth, snapshot, now) for (job, _), berth in zip(started, berths, strict=True)]
     # 5. Who is left hears why, from what is left: the next cycle, on the same facts, would say the same.
     if told:
         assert isinstance(turn, Line), "those who wait are told from what is kept for them"
