@@ -64,7 +64,7 @@ def roll_case(dice: Dice) -> Case:
     return Case(made, roll_demand(dice), dice.between(1, 12), widest)
 
 
-PLACING = Room("placing", place, rolled(roll_case, 64), tries=250)
+PLACING: Room[Place, Case] = Room("placing", place, rolled(roll_case, 64), tries=250)
 
 
 def _placed(thing: Place, case: Case) -> tuple[Found | None, dict[Path, int]]:
