@@ -89,7 +89,7 @@ def test_who_may_pass(jobs: list[JobBuilder], started: list[str]) -> None:
 
 
 def test_a_node_that_reports_no_devices_for_a_moment_hides_nobody_elses() -> None:
-    """What runs there goes on; a place is kept for `a` on the other three from NOW + 100, and `b` would be in its way."""
+    """What runs there goes on; a place is kept for `a` on the other three from NOW + 100: `b` would be in its way."""
     pool = drawn("spine-0\n  leaf-0  8 0 0 0")
     node = pool.ledger.nodes[1]
     pool.ledger.set_node(1, replace(node, allocatable={**node.allocatable, GPU: 0}))
