@@ -4,7 +4,7 @@ It is one set of ledgers that is moved through time. What runs now only ends, so
 brought from one time to another by the ends between the two, and room once found beside everything stays there.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,11 +26,13 @@ not ended by then: a place may be found later than it could be, never in anybody
 class Backfill:
     """What the operator's settings say: for how many gangs of each pool a place is kept; none: whoever fits may start.
 
-    `assumed`: seconds for which a gang is expected to run that does not say it (no `maxDuration`).
+    `assumed`: seconds for which a gang is expected to run that does not say it (no `maxDuration`). `patience`: percent
+    of its own run for which a gang waits rather than have all its replicas apart (`core.patience`); 0: it never does.
     """
 
     depth: int = 8
     assumed: int = 86_400
+    patience: int = 20
 
 
 DEFAULT = Backfill()
@@ -145,11 +147,17 @@ class Future:
         self._show(at, until)
         return self._find(gang, self._pools)
 
-    def earliest(self, key: JobKey, gang: Gang, seconds: int) -> Reservation | None:
-        """The first time after now at which a gang finds room for so many seconds, and the place; None if never."""
-        if self._find(gang, self._in_the_end()) is None:
-            return None
+    def earliest(
+        self, key: JobKey, gang: Gang, seconds: int, *, since: int = 0, until: int = _FOREVER
+    ) -> Reservation | None:
+        """The first time after now at which a gang finds room for so many seconds, and the place; None if never.
+
+        Only times from `since` to `until` are looked at.
+        """
         times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
+        times = times[bisect_left(times, since) : bisect_right(times, until)]
+        if not times or self._find(gang, self._in_the_end()) is None:
+            return None
         for at in times[:_NEAR]:
             berth = self.place(gang, at, at + seconds)
             if berth is not None:
