@@ -95,9 +95,9 @@ class Case:
     """One run. `tasks` by `submit`; `warm_up`: how many of the first tasks no figure counts.
 
     `policy` names one of `policies`, `queue` its rule of who may start before whom: `conservative` (Berth's own: nobody
-    passes at the cost of those in front), `any-fit`, `first-fit-backfill`, `strict`. `waits`: how long doubts about nodes
-    are waited out. `every`: at most one cycle in so many seconds. `until`: the run ends there (None:
-    when all tasks have ended). `seed` and `load` are told for the record; whatever they drew is in the case already.
+    passes at the cost of those in front), `any-fit`, `first-fit-backfill` or `strict`. `waits`: how long doubts about
+    nodes are waited out. `every`: at most one cycle in so many seconds. `until`: the run ends there (None: when all
+    tasks have ended). `seed` and `load` are told for the record; whatever they drew is in the case already.
     """
 
     name: str

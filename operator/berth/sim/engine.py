@@ -160,7 +160,7 @@ class Engine:
             room = pool.ledger.room(position[node], demand)
             if room < replicas:
                 raise ValueError(f"task {task.key} has {replicas} replicas on node {node}, which has room for {room}")
-        placement = describe(pool, [position[node] for node in task.held], job.generation, 0)
+        placement = describe(pool, [position[node] for node in task.held], job.generation, now=0, epoch=0)
         self._acting.hold(replace(job, record=Record(attempt=1, placement=placement, started_at=0)), 0)
 
     def _plan(self, outage: Outage) -> None:
