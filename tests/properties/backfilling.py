@@ -17,7 +17,7 @@ from tests.properties.fleets import Fleet, roll_fleet
 from tests.properties.law import Room
 from tests.properties.referee import State
 
-DEPTH = Backfill(depth=20)
+DEPTH = Backfill(depth=20, patience=100)
 LATEST = 10_000
 """Seconds after which the queue is over in any case: eight jobs of at most 90 s each."""
 
