@@ -14,11 +14,24 @@ from tests.properties import (
     numbering,
     placing,
     repairing,
+    simulating,
     streaming,
 )
 from tests.properties.law import ROOMS, Room
 
-MODULES = (backfilling, counting, cycling, explaining, grouping, laying, numbering, placing, repairing, streaming)
+MODULES = (
+    backfilling,
+    counting,
+    cycling,
+    explaining,
+    grouping,
+    laying,
+    numbering,
+    placing,
+    repairing,
+    simulating,
+    streaming,
+)
 
 
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS.keys())

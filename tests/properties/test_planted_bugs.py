@@ -8,6 +8,7 @@ from tests.properties import bugs_of_cycles as cycles
 from tests.properties import bugs_of_layouts as layouts
 from tests.properties import bugs_of_places as places
 from tests.properties import bugs_of_repairs as repairs
+from tests.properties import bugs_of_simulations as simulations
 from tests.properties.law import ROOMS, Room
 from tests.properties.test_laws import MODULES
 
@@ -122,6 +123,23 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "a gang is repaired wherever it can be": [repairs.gives_up_at_once],
         "a repair says where the gang is": [repairs.tells_of_one_replica],
         "a repair that is tried changes nothing": [repairs.plans_on_the_pool],
+    },
+    "a simulation": {
+        "what is used down and free adds up to all there is": [
+            simulations.gives_devices_twice,
+            simulations.forgets_to_restore,
+        ],
+        "what an attempt spent adds up to its length": [simulations.forgets_to_restore],
+        "who succeeds has done its work once": [simulations.saves_what_was_not_written, simulations.counts_lost_work],
+        "every task has one course": [simulations.forgets_who_waits],
+        "nothing works on a node that is down": [simulations.works_on_where_a_node_is_down],
+        "a gang keeps to its pools and its level": [simulations.ignores_required_levels],
+        "the same case gives the same record": [simulations.runs_otherwise_each_time],
+        "what a cycle is not handed does not matter": [
+            simulations.hands_too_little_to_a_cycle,
+            simulations.forgets_who_holds_devices,
+        ],
+        "a run that ends early tells the beginning of the whole one": [simulations.runs_otherwise_each_time],
     },
     "a stream": {
         "no slot is given twice": [cycles.forgets_what_it_gave],

@@ -78,6 +78,7 @@ class Line:
         self.settings = settings
         self.now = now
         self._future: Future | None = None
+        self._unplaced: list[tuple[Job, int]] = []
         self._seats: Counter[str] = Counter()
         self._trials = 0
         self._passed = False
@@ -89,7 +90,10 @@ class Line:
 
     @property
     def reservations(self) -> list[Reservation]:
-        """Places that are kept, in the order of the queue."""
+        """Places that are kept, in the order of the queue. They are looked for when somebody asks, and not before."""
+        unplaced, self._unplaced = self._unplaced, []
+        for job, seconds in unplaced:
+            self._reserve(job, seconds)
         return self._future.reservations if self._future else []
 
     @property
@@ -123,7 +127,7 @@ class Line:
                     if free is not None:
                         self._apart[job.key] = free
                     return None
-        self._reserve(job, seconds)
+        self._unplaced.append((job, seconds))
         return None
 
     def settle(self) -> None:
@@ -147,7 +151,7 @@ class Line:
             wishes_ = list(wishes(gang, berth, seconds, self.settings.patience))
             if wishes_:
                 self.future.reservations = []
-            near = (self.future.earliest(job.key, wish, seconds, until=self.now + most) for wish, most in wishes_)
+            near = (self.future.earliest(job.key, wish, seconds, self.now + most) for wish, most in wishes_)
             return berth if all(found is None for found in near) else None
         finally:
             if self._future is not None:
@@ -191,7 +195,7 @@ class Line:
         if job.max_duration is None or self._waiting >= _PATIENT:
             return None
         for wish, most in wishes(job.gang, berth, seconds, self.settings.patience):
-            found = self.future.earliest(job.key, wish, seconds, since=at, until=at + most)
+            found = self.future.earliest(job.key, wish, seconds, at + most, since=at)
             if found is not None and not found.guessed:
                 self._waiting += 1
                 return found

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.admission import Berth, Find, Pool, Stay, Takes, find
+from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, unsuitable, widest_level
 from berth.core.layout import UNKNOWN, union
 from berth.core.model import Gang, Job, JobKey, Placement, Record
 from berth.core.slots import Ledger
@@ -85,7 +85,8 @@ def stays(
         after = decided.get(job.key, job.record)
         before = job.giving_back or job.record.holds
         if before is not None and after.holds is not None and after.attempt == job.record.attempt:
-            end = expected_end(replace(job, record=after), before, now, settings)
+            believed = job if after is job.record else replace(job, record=after)
+            end = expected_end(believed, before, now, settings)
             found.append(_stay(job, before, pools, end))
             continue
         if before is not None:
@@ -138,6 +139,8 @@ class Future:
         for stay in staying:
             for position, amounts, mask in stay.takes:
                 self._on.setdefault((stay.pool, position), []).append((stay.end, amounts, mask))
+        self._freed: dict[str, tuple[list[int], list[int]]] = {}  # by pool: times, devices free from each on
+        self._since: list[tuple[Stay, int]] = []  # who started since that was counted, and with how many devices
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
         self._last: dict[str, Pool] | None = None
@@ -148,27 +151,29 @@ class Future:
         return self._find(gang, self._pools)
 
     def earliest(
-        self, key: JobKey, gang: Gang, seconds: int, *, since: int = 0, until: int = _FOREVER
+        self, key: JobKey, gang: Gang, seconds: int, latest: int = _FOREVER, *, since: int = 0
     ) -> Reservation | None:
-        """The first time after now at which a gang finds room for so many seconds, and the place; None if never.
+        """The first time after now, from `since` to `latest`, at which a gang finds room for so long, and the place.
 
-        Only times from `since` to `until` are looked at.
+        None if there is no such time.
         """
-        times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
-        times = times[bisect_left(times, since) : bisect_right(times, until)]
-        if not times or self._find(gang, self._in_the_end()) is None:
+        if not any(self._ever(gang, pool) for pool in candidates(gang, self._pools)):
             return None
+        times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
+        times = times[bisect_left(times, since) : bisect_right(times, latest)]
         for at in times[:_NEAR]:
-            berth = self.place(gang, at, at + seconds)
+            berth = self.place(gang, at, at + seconds) if self._may_fit(gang, at) else None
             if berth is not None:
                 return self._reservation(key, gang, berth, at, seconds)
+        if len(times) <= _NEAR or self._find(gang, self._in_the_end()) is None:
+            return None
         # From here on what is in the way only goes: gallop, then bisect.
         refused, found, step = _NEAR - 1, None, 1
         while found is None or found - refused > 1:
             at = min(refused + step, len(times) - 1) if found is None else (refused + found) // 2
             if at <= refused:
                 return None
-            if self.place(gang, times[at], _FOREVER) is not None:
+            if self._may_fit(gang, times[at]) and self.place(gang, times[at], _FOREVER) is not None:
                 found = at
             else:
                 refused, step = at, 2 * step
@@ -176,8 +181,52 @@ class Future:
         assert berth is not None, "room was there when it was asked for before"
         return self._reservation(key, gang, berth, times[found], seconds)
 
+    def _ever(self, gang: Gang, pool: Pool) -> bool:
+        """Whether a pool that is suitable would hold a gang if nothing at all were taken, as far as is quick to say."""
+        if unsuitable(gang, pool) is not None:
+            return False
+        return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)]) >= gang.replicas
+
+    def _may_fit(self, gang: Gang, at: int) -> bool:
+        """Whether some pool of a gang has as many devices free at a time as it needs, wherever they are."""
+        wanted = gang.replicas * gang.devices
+        return any(self._free(pool, at) >= wanted for pool in candidates(gang, self._pools))
+
+    def _free(self, pool: Pool, at: int) -> int:
+        """Devices that are free in a pool at a time, beside reservations; those of closed nodes count as well."""
+        times, free = self._freed.get(pool.name) or self._count_free(pool)
+        reserved = sum(
+            reservation.gang.replicas * reservation.gang.devices
+            for reservation in self.reservations
+            if reservation.start <= at < reservation.end and reservation.berth.pool.name == pool.name
+        )
+        started = sum(devices for stay, devices in self._since if stay.end > at and stay.pool == pool.name)
+        return free[bisect_right(times, at) - 1] - reserved - started
+
+    def _count_free(self, pool: Pool) -> tuple[list[int], list[int]]:
+        """Devices that are free in a pool from each end on, beside those who have started since."""
+        name = pool.resource
+        since = {id(stay) for stay, _ in self._since}
+        before = [stay for stay in self._staying if stay.pool == pool.name and id(stay) not in since]
+        free = sum(node.allocatable.get(name, 0) for node in pool.ledger.nodes)
+        free -= sum(used.get(name, 0) for used in self._taken[pool.name])
+        free += sum(devices for stay, devices in self._since if stay.pool == pool.name)
+        times, sums = [self.now], [free]
+        for stay in before:
+            free += self._devices(stay)
+            times.append(stay.end)
+            sums.append(free)
+        self._freed[pool.name] = times, sums
+        return times, sums
+
+    def _devices(self, stay: Stay) -> int:
+        """How many devices a gang holds."""
+        name = self._pools[stay.pool].resource
+        return sum(amounts.get(name, 0) for _, amounts, _ in stay.takes)
+
     def start(self, stay: Stay) -> None:
         """A gang starts now: it is there until its expected end."""
+        self._since.append((stay, self._devices(stay)))
         insort(self._staying, stay, key=lambda s: (s.end, s.key))
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
@@ -192,6 +241,10 @@ class Future:
     def withdraw(self, stay: Stay) -> None:
         """Take a start back."""
         self._staying.remove(stay)
+        counted = all(other is not stay for other, _ in self._since)
+        if counted:
+            self._freed.clear()
+        self._since = [(other, devices) for other, devices in self._since if other is not stay]
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
             taken = Counter(self._taken[stay.pool][position])
@@ -207,8 +260,8 @@ class Future:
         before, self.reservations = self.reservations, []
         try:
             for former in before:
-                found = self.earliest(former.key, former.gang, former.end - former.start)
-                if found is None or found.start > former.start:
+                found = self.earliest(former.key, former.gang, former.end - former.start, former.start)
+                if found is None:
                     return None
                 self.reservations.append(found)
             return self.reservations

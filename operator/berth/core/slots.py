@@ -58,14 +58,16 @@ def barrier(node: Node, demand: Demand) -> str | None:
 
 def room(node: Node, used: Mapping[str, int], demand: Demand) -> int:
     """How many replicas fit beside what is used, barriers aside."""
-    return max(
-        0,
-        min(
-            (node.allocatable.get(name, 0) - used.get(name, 0)) // amount
-            for name, amount in demand.requests
-            if amount > 0
-        ),
-    )
+    least: int | None = None
+    for name, amount in demand.requests:
+        if amount > 0:
+            fits = (node.allocatable.get(name, 0) - used.get(name, 0)) // amount
+            if fits <= 0:
+                return 0
+            if least is None or fits < least:
+                least = fits
+    assert least is not None, "a replica asks for something"
+    return least
 
 
 def shortage(node: Node, used: Mapping[str, int], demand: Demand) -> str | None:
@@ -92,11 +94,12 @@ class SlotIndex:
     """Free slots of one demand: per node, per domain, and each level's domains sorted by them.
 
     `free[l][d]`: slots free now below domain d of level l. `whole[l][d]`: the same if nothing were taken.
+    `counted`: the nodes as they were counted last; not `own`: shared with the index that this one was forked from.
     `order[l]`: the domains of level l as sorted integers (free << 32 | domain), so that the smallest domain that holds
     a gang is one bisection away.
     """
 
-    __slots__ = ("demand", "free", "numbering", "order", "seen", "shared", "tree", "whole")
+    __slots__ = ("counted", "demand", "free", "numbering", "order", "own", "seen", "shared", "tree", "whole")
 
     def __init__(
         self,
@@ -113,6 +116,7 @@ class SlotIndex:
         self.numbering = numbering
         self.seen = 0
         self.shared = False
+        self.counted, self.own = nodes.copy(), True
         now, whole = [], []
         for position, (node, taken) in enumerate(zip(nodes, used, strict=True)):
             open_ = barrier(node, demand) is None
@@ -127,7 +131,7 @@ class SlotIndex:
         """An index of its own, with the same counts."""
         twin = object.__new__(SlotIndex)
         twin.tree, twin.demand, twin.seen, twin.shared = self.tree, self.demand, self.seen, False
-        twin.numbering = self.numbering
+        twin.numbering, twin.counted, twin.own = self.numbering, self.counted, False
         twin.free = [level.copy() for level in self.free]
         twin.whole = self.whole
         twin.order = [level.copy() for level in self.order]
@@ -135,11 +139,15 @@ class SlotIndex:
 
     def set(self, position: int, node: Node, used: Mapping[str, int], held: int = 0) -> None:
         """Count one node anew."""
-        open_ = barrier(node, self.demand) is None
         leaf = self.tree.leaf_level
-        now = numbered_room(node, used, held, self.demand, self.numbering) if open_ else 0
+        most = self.whole[leaf][position]
+        if self.counted[position] is not node:  # else what it takes of nobody stays as it is
+            most = numbered_room(node, {}, 0, self.demand, self.numbering) if barrier(node, self.demand) is None else 0
+            if not self.own:
+                self.counted, self.own = self.counted.copy(), True
+            self.counted[position] = node
+        now = numbered_room(node, used, held, self.demand, self.numbering) if most else 0
         change = now - self.free[leaf][position]
-        most = numbered_room(node, {}, 0, self.demand, self.numbering) if open_ else 0
         grown = most - self.whole[leaf][position]
         if not change and not grown:
             return
@@ -163,7 +171,7 @@ class SlotIndex:
         """The same counted in groups of `size` slots that lie in one domain of `level`, the tree cut off there."""
         twin = object.__new__(SlotIndex)
         twin.tree, twin.demand, twin.numbering = self.tree.cut(level), self.demand, self.numbering
-        twin.seen, twin.shared = self.seen, False
+        twin.seen, twin.shared, twin.counted, twin.own = self.seen, False, [], True
         twin.free = _sums(twin.tree, [free // size for free in self.free[level]])
         twin.whole = _sums(twin.tree, [whole // size for whole in self.whole[level]])
         twin.order = [sorted(f << _SHIFT | d for d, f in enumerate(counts)) for counts in twin.free]

@@ -4,6 +4,7 @@ A decision is carried out by what it says, not by why: its record becomes the jo
 that it asks for are made. What then happens to the gang's work follows from its pods.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from berth.core.model import Job, JobKey, Phase, Pod, Record
@@ -34,30 +35,30 @@ class Acting:
             self._world.drop(job.key)
             return
         pods = self._deleted(job, decision, now) if decision.delete else job.pods
-        if decision.create:
-            pods = (*pods, *_made(job, decision.record, decision.create))
         before, course = job.record, self._courses[job.key]
+        if decision.create:
+            pods = (*pods, *self._made(job, decision, course.task.costs.start))
         if decision.record == before and pods is job.pods:
+            self._world.put(job, now, decided=True)
             return
-        self._world.put(replace(job, record=decision.record, pods=pods), now)
+        self._world.put(replace(job, record=decision.record, pods=pods), now, decided=True)
         self._follow(course, before, decision.record, now)
         if decision.verb is Verb.FINISH:
             self._finished(course, decision.record, now)
             self._world.drop(job.key)
             return
-        if pods is not job.pods:
+        if decision.delete:
             self._world.change(job.key)
-        if decision.create:
-            self._come_up(job.key, now)
+        if decision.create and course.task.costs.start:
+            self._events.add(now + course.task.costs.start, Event(Kind.UP, job.key, decision.record.attempt))
 
     def hold(self, job: Job, now: int) -> None:
         """Take in a job that has devices when the run begins, its pods up."""
         record = job.record
         assert record.placement is not None, f"{job.key} holds nothing"
-        pods = _made(job, record, tuple(range(len(record.placement.nodes))))
-        self._world.put(replace(job, pods=tuple(replace(pod, phase=Phase.RUNNING, ready=True) for pod in pods)), now)
+        pods = _pods(job, record, range(len(record.placement.nodes)), up=lambda _: True)
+        self._world.put(replace(job, pods=pods), now)
         self._follow(self._courses[job.key], Record(), record, now)
-        self._world.change(job.key)
 
     def _follow(self, course: Course, before: Record, record: Record, now: int) -> None:
         """Let a task's course follow its record: attempts that are over, and one that begins."""
@@ -96,16 +97,16 @@ class Acting:
             if pod.uid not in uids or stop or self._world.is_down(pod.node)
         )
 
-    def _come_up(self, key: JobKey, now: int) -> None:
-        course = self._courses[key]
-        assert course.attempt is not None, f"pods of {key} were made for no attempt"
-        if course.attempt.progress.start:
-            self._events.add(now + course.attempt.progress.start, Event(Kind.UP, key, course.attempt.number))
-        else:
-            self.up(key, course.attempt.number, now)
+    def _made(self, job: Job, decision: Decision, start: int) -> tuple[Pod, ...]:
+        """New pods of the current attempt, on their nodes; up at once if that takes no time."""
+        up = (lambda _: False) if start else (lambda node: not self._world.is_down(node))
+        return _pods(job, decision.record, decision.create, up=up)
 
     def up(self, key: JobKey, attempt: int, now: int) -> None:
-        """The pods of an attempt have come up, but for those on nodes that are down."""
+        """The pods of an attempt have come up, but for those on nodes that are down.
+
+        In a cluster that is written to a status and changes nothing else, so no cycle is asked to look.
+        """
         job = self._world.jobs.get(key)
         if job is None or job.record.attempt != attempt or job.record.holds is None:
             return
@@ -114,7 +115,6 @@ class Acting:
             for pod in job.pods
         )
         self._world.put(replace(job, pods=pods), now)
-        self._world.change(key)
 
     def _may_come_up(self, pod: Pod, attempt: int) -> bool:
         waits = pod.attempt == attempt and pod.phase is Phase.PENDING and not pod.deleting
@@ -133,17 +133,16 @@ class Acting:
         )
         course.succeed(now, self._world.seats[attempt.placement.pool])
         self.ended += 1
-        self._renew(job, pods, now)
+        self._renew(job, pods)
 
-    def gone(self, key: JobKey, now: int) -> None:
+    def gone(self, key: JobKey) -> None:
         """Pods that were told to stop have, but for those that have not heard it."""
         job = self._world.jobs.get(key)
         if job is not None:
-            self._renew(job, tuple(p for p in job.pods if not p.deleting or self._world.is_down(p.node)), now)
+            self._renew(job, tuple(p for p in job.pods if not p.deleting or self._world.is_down(p.node)))
 
-    def _renew(self, job: Job, pods: tuple[Pod, ...], now: int) -> None:
-        self._world.put(replace(job, pods=pods), now)
-        self._world.change(job.key)
+    def _renew(self, job: Job, pods: tuple[Pod, ...]) -> None:
+        self._world.renew(replace(job, pods=pods))
         self.urgent = True
 
     # Nodes
@@ -157,7 +156,7 @@ class Acting:
             if current and job.record.holds is not None:
                 self._courses[job.key].halt(now)
                 pods = tuple(replace(p, ready=False) if p.node == outage.node else p for p in job.pods)
-                self._renew(job, pods, now)
+                self._renew(job, pods)
         self.urgent = True
 
     def node_returned(self, event: Event, now: int) -> None:
@@ -165,7 +164,7 @@ class Acting:
         outage = event.outage
         assert outage is not None, "a node returns from an outage"
         for job in self._world.node_up(outage.node, now):
-            self._renew(self._world.jobs[job.key], tuple(_after_return(job.pods, outage.node, now)), now)
+            self._renew(self._world.jobs[job.key], tuple(_after_return(job.pods, outage.node, now)))
         self.urgent = True
 
 
@@ -180,12 +179,14 @@ def _after_return(pods: tuple[Pod, ...], node: str, now: int) -> list[Pod]:
     return left
 
 
-def _made(job: Job, record: Record, ranks: tuple[int, ...]) -> tuple[Pod, ...]:
-    """Pods of the current attempt for some ranks, on their nodes, not up yet."""
+def _pods(job: Job, record: Record, ranks: Iterable[int], *, up: Callable[[str], bool]) -> tuple[Pod, ...]:
+    """Pods of the current attempt for some ranks, on their nodes, those of them up on whose nodes they can be."""
     placement = record.placement
     assert placement is not None, "pods are made for a placement"
-    names = [f"{job.key.name}-{record.attempt}-{rank}" for rank in ranks]
-    return tuple(
-        Pod(name, f"{job.key.namespace}/{name}", record.attempt, rank, Phase.PENDING, node=placement.nodes[rank])
-        for name, rank in zip(names, ranks, strict=True)
-    )
+    made = []
+    for rank in ranks:
+        name, node = f"{job.key.name}-{record.attempt}-{rank}", placement.nodes[rank]
+        ready = up(node)
+        phase = Phase.RUNNING if ready else Phase.PENDING
+        made.append(Pod(name, f"{job.key.namespace}/{name}", record.attempt, rank, phase, node, ready))
+    return tuple(made)

@@ -40,7 +40,10 @@ def run(case: Case, *, progress: Progress | None = None, stop: Stop | None = Non
 
 
 class Engine:
-    """One run."""
+    """One run. `world` and `course`: what it is played in, and how tasks go."""
+
+    world = World
+    course = Course
 
     def __init__(self, case: Case) -> None:
         if case.policy not in POLICIES:
@@ -49,11 +52,12 @@ class Engine:
             raise ValueError(f"every: {case.every} is not a number of seconds; take 1 or more")
         self._case = case
         self._turns = POLICIES[case.policy](case)
-        self._world = World(case)
+        self._world = self.world(case)
         self._events = Events()
-        self._courses = {task.key: Course(task) for task in case.tasks}
+        self._courses = {task.key: self.course(task) for task in case.tasks}
         if len(self._courses) < len(case.tasks):
-            raise ValueError("tasks: two have the same key")
+            twice = next(task.key for task in case.tasks if self._courses[task.key].task is not task)
+            raise ValueError(f"tasks: two have the same key: {twice}")
         self._tasks = {task.key: task for task in case.tasks}
         self._acting = Acting(case, self._world, self._courses, self._events)
         self._refused: dict[Gang, Reason] = {}
@@ -121,7 +125,7 @@ class Engine:
         elif event.kind is Kind.UP:
             acting.up(event.key, event.attempt, now)
         else:
-            acting.gone(event.key, now)
+            acting.gone(event.key)
 
     # A turn
 
@@ -137,7 +141,7 @@ class Engine:
 
     def _cycle(self, snapshot: Snapshot) -> None:
         keys = {job.key for job in snapshot.jobs}
-        staying = [stay for stay in self._world.staying(self._now) if stay.key not in keys]
+        staying = (stay for stay in self._world.staying(self._now) if stay.key not in keys)
         plan = cycle(snapshot, self._now, turns=partial(self._turns, staying=staying), told=False)
         self._cycles += 1
         for decision in plan.decisions:

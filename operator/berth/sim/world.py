@@ -18,7 +18,7 @@ from berth.core.admission import Pool, Stay
 from berth.core.cycle import Snapshot
 from berth.core.future import stays
 from berth.core.lifecycle import due
-from berth.core.model import OUT_OF_SERVICE, Job, JobKey, Mode, Node, Placement, Pod, Taint, Trouble
+from berth.core.model import OUT_OF_SERVICE, Job, JobKey, Mode, Node, Placement, Record, Taint, Trouble
 from berth.core.slots import Ledger
 from berth.core.topology import Tree
 from berth.sim.case import Case, Fleet
@@ -57,13 +57,21 @@ class World:
 
     # Jobs
 
-    def put(self, job: Job, now: int) -> None:
-        """Take in a job as it is from now on, and take or give back what its record says."""
+    def put(self, job: Job, now: int, *, decided: bool = False) -> None:
+        """Take in a job as it is from now on, and take or give back what its record says.
+
+        `decided`: a cycle has just looked at it, so that nothing more is due at this moment.
+        """
         before = self.jobs.get(job.key)
         if before is None or before.record is not job.record:
             job = self._recorded(before, job, now)
         self.jobs[job.key] = job
-        self._watch(job, now)
+        self._watch(job, now, now + decided)
+
+    def renew(self, job: Job) -> None:
+        """Take in that a job's pods have changed, for the next cycle to look at."""
+        self.jobs[job.key] = job
+        self._changed[job.key] = None
 
     def drop(self, key: JobKey) -> None:
         """Forget a job that holds nothing."""
@@ -78,23 +86,30 @@ class World:
         self._changed[key] = None
 
     def _recorded(self, before: Job | None, job: Job, now: int) -> Job:
-        held, holds = before.record.holds if before else None, job.record.holds
-        if held is not holds and (held is None or holds is None or _elsewhere(held, holds)):
-            for node, requests in before.claims.items() if before else ():
-                self._ledger(node).give_back(self._position(node), requests)
-            claims = self._claims(job, holds) if holds is not None else {}
-            for node, requests in claims.items():
-                self._take(node, requests)
-            job = replace(job, claims=claims)
-        concerned = frozenset(holds.nodes if holds is not None else ()).union(
-            *(attempt.nodes for attempt in job.record.attempts[-1:])
-        )
-        self._health.concern(job.uid, concerned)
-        troubles = self._health.troubles(job.uid)
-        if troubles != job.troubles:
-            job = replace(job, troubles=troubles)
-        self._expect(job, now)
+        known = before.record if before is not None else Record()
+        held, holds = known.holds, job.record.holds
+        if held is not holds:
+            if held is None or holds is None or (held.pool, held.nodes) != (holds.pool, holds.nodes):
+                job = self._moved(job, holds)
+            self._expect(job, now)
+        elif holds is not None and job.record.ending is not known.ending:
+            self._expect(job, now)
+        if held is not holds or known.attempts is not job.record.attempts:
+            concerned = frozenset(holds.nodes if holds is not None else ())
+            self._health.concern(job.uid, concerned.union(*(past.nodes for past in job.record.attempts[-1:])))
+            troubles = self._health.troubles(job.uid)
+            if troubles != job.troubles:
+                job = replace(job, troubles=troubles)
         return job
+
+    def _moved(self, job: Job, holds: Placement | None) -> Job:
+        """Give back what a job's claims say, and take what it holds now."""
+        for node, requests in job.claims.items():
+            self._ledger(node).give_back(self._position(node), requests)
+        claims = self._claims(job, holds) if holds is not None else {}
+        for node, requests in claims.items():
+            self._take(node, requests)
+        return replace(job, claims=claims)
 
     def _claims(self, job: Job, placement: Placement) -> dict[str, Requests]:
         """What a placement takes, by node."""
@@ -119,7 +134,7 @@ class World:
     def _position(self, node: str) -> int:
         return self._ledger(node).tree.position[node]
 
-    def _watch(self, job: Job, now: int) -> None:
+    def _watch(self, job: Job, now: int, earliest: int) -> None:
         """Know whether a job waits, and when time alone changes its next step."""
         if job.record.placement is None and job.record.outcome is None:
             self._waiting[job.key] = None
@@ -129,7 +144,7 @@ class World:
         if wake is None:
             self._due.pop(job.key, None)
         else:
-            wake = max(wake, now + 1)
+            wake = max(wake, earliest)
             if self._due.get(job.key) != wake:
                 self._due[job.key] = wake
                 heappush(self._wakes, (wake, job.key))
@@ -244,15 +259,6 @@ def uid_of(key: JobKey) -> str:
 def key_of(uid: str) -> JobKey:
     """The job of a uid."""
     return JobKey(*uid.split("/", 1))
-
-
-def without(pods: Iterable[Pod], uids: set[str]) -> tuple[Pod, ...]:
-    """Pods but for some."""
-    return tuple(pod for pod in pods if pod.uid not in uids)
-
-
-def _elsewhere(one: Placement, other: Placement) -> bool:
-    return (one.pool, one.nodes) != (other.pool, other.nodes)
 
 
 def _order(stay: Stay) -> tuple[int, JobKey]:
