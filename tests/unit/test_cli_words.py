@@ -2,8 +2,9 @@
 
 import pytest
 
-from berth.cli.screen import Column, Screen, labelled, table
-from berth.cli.words import age, clean, cut, seconds, since, until, width, wrapped
+from berth.cli.screen import Screen, labelled
+from berth.cli.words import seconds, since, until
+from berth.text import Column, age, clean, cut, table, width, wrapped
 
 HOUR, DAY = 3_600, 86_400
 

@@ -5,6 +5,7 @@ imported here, so that help and completion are quick.
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -127,6 +128,100 @@ def plan(file: str, output: str | None, exit_code: bool, **found: Any) -> None:
 
 
 @click.command()
+@click.argument("file", required=False)
+@click.option("--policy", "policies", multiple=True, metavar="P", help="Instead of the file's policies; repeatable.")
+@click.option(
+    "--load",
+    "loads",
+    multiple=True,
+    metavar="L",
+    type=click.FloatRange(0, 10, min_open=True),
+    help="Instead of the file's loads; repeatable.",
+)
+@click.option("--seeds", type=click.IntRange(1), metavar="N", help="Seeds 1 to N instead of the file's.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write a report for a browser.")
+@click.option("--json", "json_", type=click.Path(path_type=Path), metavar="FILE", help="Write JSON lines.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write both into a directory.")
+@click.option("-j", "--processes", type=click.IntRange(1), default=1, show_default=True, help="Runs at one time.")
+@click.option("--progress/--no-progress", default=None, help="Progress on stderr. Absent: if that is a terminal.")
+@options.output("wide", "json")
+@click.option("--from-cluster", is_flag=True, help="Play the present cluster and queue forward, instead of a file.")
+@click.option("--job", metavar="NAME", help="A job of the queue: when it starts, beside what --replicas and --set ask.")
+@click.option("--replicas", type=click.IntRange(1), metavar="N", help="With --job: what if it asks for so many?")
+@click.option(
+    "--set", "sets", multiple=True, metavar="job=NAME,FIELD=VALUE,...", help="What if this job were so? Repeatable."
+)
+@options.cluster
+@options.namespace
+def simulate(
+    file: str | None,
+    policies: tuple[str, ...],
+    loads: tuple[float, ...],
+    seeds: int | None,
+    html: Path | None,
+    json_: Path | None,
+    out: Path | None,
+    processes: int,
+    progress: bool | None,
+    output: str | None,
+    from_cluster: bool,
+    job: str | None,
+    replicas: int | None,
+    sets: tuple[str, ...],
+    **found: Any,
+) -> None:
+    """Play a scenario under the cluster's own rules and a virtual clock, or what the present cluster will do.
+
+    FILE is a scenario, see docs/reference/scenario.md. With --job or --set it tells when the job starts, as it is and
+    as it would be.
+    """
+    if from_cluster == (file is not None):
+        raise click.UsageError("name a scenario, or give --from-cluster, and not both")
+    if replicas is not None and job is None:
+        raise click.UsageError("--replicas needs --job: whose replicas?")
+    if not from_cluster and (found["kubeconfig"] or found["context"] or found["namespace"]):
+        raise click.UsageError("--kubeconfig, --context and -n say which cluster --from-cluster means; leave them out")
+    asked = job is not None or bool(sets)
+    if from_cluster and (policies or loads or seeds is not None):
+        raise click.UsageError("--policy, --load and --seeds are for scenarios; write one with berth snapshot")
+    if asked and (policies or loads or seeds is not None or html or json_ or out):
+        raise click.UsageError(
+            "--job and --set print when the job starts, under the scenario's first policy, load and "
+            "seed: leave --policy, --load, --seeds, --html, --json and --out out"
+        )
+    if asked and output == "wide":
+        raise click.UsageError("-o wide is for results of runs; leave it out, or take -o json")
+
+    def work() -> int:
+        from berth.cli import forecast
+        from berth.cli import simulate as simulating
+        from berth.sim.scenario.cases import Changes
+
+        if asked:
+            document = forecast.from_cluster(_target(found)) if file is None else forecast.from_file(file)
+            base = Path(file).parent if file is not None else Path()
+            question = forecast.asked(document, base, job, replicas, sets, found.get("namespace"))
+            return forecast.answer(question, output)
+        outputs = simulating.Outputs.of(output, html, json_, out)
+        if file is None:
+            ready = forecast.ready(forecast.from_cluster(_target(found)), Path())
+        else:
+            ready = simulating.read(file, Changes(policies or None, loads or None, seeds))
+        return simulating.played(ready, outputs, processes=processes, progress=progress)
+
+    options.finish(work)
+
+
+@click.command()
+@options.cluster
+def snapshot(**found: Any) -> None:
+    """Print the present cluster and queue as a scenario: berth snapshot > now.yaml, then berth simulate now.yaml."""
+    from berth.cli import forecast
+
+    options.finish(lambda: forecast.print_snapshot(_target(found)))
+
+
+@click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
 @options.cluster
 @options.namespace
@@ -171,7 +266,18 @@ def completion(context: click.Context, shell: str) -> None:
     click.echo(completing.script(context.find_root(), shell))
 
 
-COMMANDS: tuple[click.Command, ...] = (queue, explain, history, top, tree, plan, release, completion)
+COMMANDS: tuple[click.Command, ...] = (
+    queue,
+    explain,
+    history,
+    top,
+    tree,
+    plan,
+    simulate,
+    snapshot,
+    release,
+    completion,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

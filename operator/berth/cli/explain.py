@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from berth.cli.screen import Screen, labelled
-from berth.cli.words import age, seconds, since, until
+from berth.cli.words import seconds, since, until
 from berth.core.explain import count
+from berth.text import age
 
 JsonObject = dict[str, Any]
 

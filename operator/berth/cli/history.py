@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from berth.cli.explain import first_failure, name_of, state_of
-from berth.cli.screen import Column, Screen, labelled, table
+from berth.cli.screen import Screen, labelled
 from berth.cli.words import seconds
 from berth.core.explain import span
+from berth.text import Column, table
 
 JsonObject = dict[str, Any]
 

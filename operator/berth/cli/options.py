@@ -1,7 +1,7 @@
 """Options that commands share, and how a command ends.
 
 Exit codes, for scripts: 0 done, 1 not found or failed, 2 wrong usage; with `--exit-code` also 3 the job waits, and 4 it
-has failed for good. 130 after Ctrl-C.
+has failed for good. 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import sys
@@ -57,11 +57,16 @@ def run(work: Coroutine[Any, Any, int]) -> None:
     """Do the work of a command and end with its exit code; an error is told and ends with 1."""
     import asyncio
 
+    finish(lambda: asyncio.run(work))
+
+
+def finish(work: Callable[[], int]) -> None:
+    """The same for work that waits for nothing."""
     from berth.cli.cluster import CommandError
     from berth.kube.config import ConfigError
 
     try:
-        code = asyncio.run(work)
+        code = work()
     except (CommandError, ConfigError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

@@ -8,8 +8,9 @@ template that is refused, the pause after a failure) have none.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from berth.cli.screen import Column, Screen, table
+from berth.cli.screen import Screen
 from berth.cli.words import seconds, since, until
+from berth.text import Column, table
 
 JsonObject = dict[str, Any]
 

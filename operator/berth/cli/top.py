@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from berth.cli.screen import Column, Screen, table
+from berth.cli.screen import Screen
+from berth.text import Column, table
 
 JsonObject = dict[str, Any]
 

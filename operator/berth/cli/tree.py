@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from berth.cli.screen import Column, Screen, table
+from berth.cli.screen import Screen
 from berth.cluster.mirror import Mirror
 from berth.core import explain
 from berth.core.admission import Pool
 from berth.core.census import Tally, health_of, tallies
 from berth.core.model import Job, Mode, Node
+from berth.text import Column, table
 
 JsonObject = dict[str, Any]
 

@@ -11,7 +11,7 @@ from berth.core import shortages
 from berth.core.explain import count, domain_name, minute, where, within
 from berth.core.grouping import place_groups
 from berth.core.model import Demand, Gang, JobKey, Placement, Policy, widest_first
-from berth.core.placement import Fit, place
+from berth.core.placement import Fit, Rule, place
 from berth.core.plan import Pending, Reason
 from berth.core.slots import Ledger, SlotIndex, barrier, room
 
@@ -92,8 +92,11 @@ Find = Callable[[Gang, dict[str, Pool]], Berth | None]
 """Finds room for a gang, the pools as they are; takes nothing."""
 
 
-def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
-    """Find room for a gang: in the first listed pool that has it, or, where none is listed, the narrowest there is."""
+def find(gang: Gang, pools: dict[str, Pool], *, rule: Rule = place) -> Berth | None:
+    """Find room for a gang: in the first listed pool that has it, or, where none is listed, the narrowest there is.
+
+    `rule`: how a place is chosen within a pool.
+    """
     best: Berth | None = None
     for pool in candidates(gang, pools):
         if unsuitable(gang, pool) is not None:
@@ -101,9 +104,9 @@ def find(gang: Gang, pools: dict[str, Pool]) -> Berth | None:
         demand = pool.demand(gang)
         index, widest = pool.ledger.index(demand), widest_level(gang, pool)
         if gang.groups is None:
-            fit = place(index, gang.replicas, widest)
+            fit = rule(index, gang.replicas, widest)
         else:
-            fit = place_groups(index, gang.replicas, widest, gang.groups)
+            fit = place_groups(index, gang.replicas, widest, gang.groups, rule=rule)
         if fit is None:
             continue
         berth = Berth.at(pool, demand, fit)

@@ -6,11 +6,11 @@ groups. Neighbours in rank are neighbours in the network, so a domain's groups a
 """
 
 from berth.core.model import Groups
-from berth.core.placement import Fit, fill, place
+from berth.core.placement import Fit, Rule, fill, place
 from berth.core.slots import SlotIndex
 
 
-def place_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
+def place_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups, *, rule: Rule = place) -> Fit | None:
     """Find room for a gang of whole groups inside one domain of level `widest` or narrower; None if there is none.
 
     `replicas` is a multiple of the groups' size, and the pool has their level. The index is not changed.
@@ -18,10 +18,10 @@ def place_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -
     level = index.tree.level(groups.level)
     assert level is not None, "an unknown level is refused before a place is looked for"
     # Inside one domain of the groups' level, or of a narrower one, every group is in one, too.
-    fit = place(index, replicas, max(level, widest))
+    fit = rule(index, replicas, max(level, widest))
     if fit is not None or widest >= level:
         return fit
-    coarse = place(index.grouped(level, groups.size), replicas // groups.size, widest)
+    coarse = rule(index.grouped(level, groups.size), replicas // groups.size, widest)
     if coarse is None:
         return None
     counts: list[tuple[int, int]] = []

@@ -8,6 +8,7 @@ network order, so that neighbours are taken together.
 """
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from berth.core.slots import SlotIndex
@@ -27,6 +28,10 @@ class Fit:
     def ranks(self) -> list[int]:
         """Node position of every rank: neighbours in rank are neighbours in the network."""
         return [position for position, count in self.counts for _ in range(count)]
+
+
+Rule = Callable[[SlotIndex, int, int], Fit | None]
+"""How a place is chosen for a gang of so many replicas inside one domain of a level or narrower, like `place`."""
 
 
 def place(index: SlotIndex, replicas: int, widest: int) -> Fit | None:

@@ -46,7 +46,9 @@ class Costs:
 class Task:
     """A job of the workload. `work`: seconds that it takes if nothing delays it; `declared`: its `maxDuration`, if any.
 
-    `held`: where a job sits that has devices when the run begins (names of nodes by rank); its `work` is what is left.
+    `held`: where a job sits that has devices when the run begins (names of nodes by rank); its `work` is what is left,
+    and `since`, 0 or before, is when it got them. `spent`: seconds for which earlier attempts held devices; they count
+    against `declared`. `held_back`: the reason for which it cannot start whatever comes free; empty: it can.
     """
 
     key: JobKey
@@ -58,6 +60,9 @@ class Task:
     priority: int = 0
     costs: Costs = Costs()
     held: tuple[str, ...] = ()
+    since: int = 0
+    spent: int = 0
+    held_back: str = ""
 
     @property
     def devices(self) -> int:

@@ -16,7 +16,7 @@ from functools import partial
 
 from berth.core.admission import describe, find, refusal
 from berth.core.cycle import Snapshot, cycle
-from berth.core.model import Gang, Job, JobKey, Record
+from berth.core.model import Gang, Hindrance, Job, JobKey, Record
 from berth.core.plan import Reason
 from berth.sim.acting import Acting
 from berth.sim.case import Case, Outage, Task
@@ -164,8 +164,9 @@ class Engine:
             room = pool.ledger.room(position[node], demand)
             if room < replicas:
                 raise ValueError(f"task {task.key} has {replicas} replicas on node {node}, which has room for {room}")
-        placement = describe(pool, [position[node] for node in task.held], job.generation, now=0, epoch=0)
-        self._acting.hold(replace(job, record=Record(attempt=1, placement=placement, started_at=0)), 0)
+        placement = describe(pool, [position[node] for node in task.held], job.generation, now=task.since, epoch=0)
+        record = Record(attempt=1, placement=placement, held=task.spent, started_at=task.since)
+        self._acting.hold(replace(job, record=record), 0)
 
     def _plan(self, outage: Outage) -> None:
         pool = self._world.pools.get(outage.pool)
@@ -203,6 +204,8 @@ class Engine:
         job = self._world.jobs.get(key)
         if job is None or job.record.attempt:
             return ""
+        if job.hindrance is not None:
+            return job.hindrance.reason
         if job.gang not in self._refused:
             held_back = find(job.gang, self._world.pools) is not None
             refused = Reason.QUEUED_BEHIND if held_back else refusal(job.gang, self._world.pools).reason
@@ -220,4 +223,6 @@ def _job(task: Task) -> Job:
         gang=task.gang,
         priority=task.priority,
         max_duration=task.declared,
+        record=Record(held=task.spent),
+        hindrance=Hindrance(task.held_back, "as the case says") if task.held_back else None,
     )
