@@ -23,21 +23,25 @@ from berth.sim.policies.slurm import tree_best_fit
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A rule of placement, made from the case's seed, and the queue that belongs to it; empty: the case's."""
+    """A rule of placement, made from the case's seed, and the queue that belongs to it; empty: the case's.
+
+    `patient`: a gang may wait for a contiguous place (`core.patience`), as it does in clusters and in no baseline.
+    """
 
     rule: Callable[[int], Rule]
     queue: str = ""
+    patient: bool = False
 
     def __call__(self, case: Case) -> Turns:
         """What makes the turns of a run. Raises ValueError for a queue that there is not."""
         name = self.queue or case.queue
         if name not in QUEUES:
             raise ValueError(f"queue: there is no {name!r}; there are {', '.join(sorted(QUEUES))}")
-        return QUEUES[name](partial(find, rule=self.rule(case.seed)))
+        return QUEUES[name](partial(find, rule=self.rule(case.seed)), patient=self.patient)
 
 
 POLICIES: dict[str, Policy] = {
-    "berth": Policy(lambda _: place),
+    "berth": Policy(lambda _: place, patient=True),
     "random": Policy(lambda seed: Scattered(seed).place),
     "name-order": Policy(lambda _: ByName().place),
     "most-allocated": Policy(lambda seed: MostAllocated(seed).place),

@@ -41,30 +41,30 @@ class Strict(Line):
 
 
 class Queue(Protocol):
-    """Makes the turns of a run in which places are found by `find`."""
+    """Makes the turns of a run in which places are found by `find`; `patient`: and, as in clusters, waited for."""
 
-    def __call__(self, find: Find) -> Turns:
+    def __call__(self, find: Find, *, patient: bool = False) -> Turns:
         """The turns."""
 
 
-def conservative(find: Find) -> Turns:
+def conservative(find: Find, *, patient: bool = False) -> Turns:
     """Nobody passes at the cost of those in front, as far as the settings' depth goes."""
-    return _turns(Line, find, depth=None)
+    return _turns(Line, find, depth=None, patient=patient)
 
 
-def first_fit_backfill(find: Find) -> Turns:
+def first_fit_backfill(find: Find, *, patient: bool = False) -> Turns:
     """Nobody passes at the cost of the first that waits."""
-    return _turns(Line, find, depth=1)
+    return _turns(Line, find, depth=1, patient=patient)
 
 
-def any_fit(find: Find) -> Turns:
+def any_fit(find: Find, *, patient: bool = False) -> Turns:
     """Whoever fits starts."""
-    return _turns(Line, find, depth=0)
+    return _turns(Line, find, depth=0, patient=patient)
 
 
-def strict(find: Find) -> Turns:
+def strict(find: Find, *, patient: bool = False) -> Turns:
     """Nobody passes."""
-    return _turns(Strict, find, depth=0)
+    return _turns(Strict, find, depth=0, patient=patient)
 
 
 QUEUES: dict[str, Queue] = {
@@ -75,11 +75,13 @@ QUEUES: dict[str, Queue] = {
 }
 
 
-def _turns(line: type[Line], find: Find, *, depth: int | None) -> Turns:
+def _turns(line: type[Line], find: Find, *, depth: int | None, patient: bool) -> Turns:
     def turn(*facts: Any, **more: Any) -> Turn:
         pools, jobs, decided, settings, now = facts
         if depth is not None:
             settings = replace(settings, depth=depth)
+        if not patient:
+            settings = replace(settings, patience=0)
         return line(pools, jobs, decided, settings, now, find=find, **more)
 
     return turn
