@@ -185,7 +185,7 @@ class Future:
         """Whether a pool that is suitable would hold a gang if nothing at all were taken, as far as is quick to say."""
         if unsuitable(gang, pool) is not None:
             return False
-        return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)]) >= gang.replicas
+        return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)], default=0) >= gang.replicas
 
     def _may_fit(self, gang: Gang, at: int) -> bool:
         """Whether some pool of a gang has as many devices free at a time as it needs, wherever they are."""
