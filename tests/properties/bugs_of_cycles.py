@@ -30,7 +30,7 @@ def finding(find_: Callable[[Gang, dict[str, Pool]], Berth | None]) -> Cycle:
 
 def placing(place_: Callable[[SlotIndex, int, int], Fit | None]) -> Cycle:
     """A cycle that places in another way."""
-    return finding(swapped(find, place=place_))
+    return finding(partial(find, rule=place_))
 
 
 class _Untaken(Berth):
