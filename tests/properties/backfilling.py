@@ -9,7 +9,7 @@ from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
 from berth.core.future import Backfill
 from berth.core.model import Gang, Job, JobKey, Policy
-from berth.core.plan import Verb
+from berth.core.plan import Reason, Verb
 from tests.builders import a_job, by_name
 from tests.properties.cycling import Cycle
 from tests.properties.dice import Dice, rolled
@@ -17,7 +17,7 @@ from tests.properties.fleets import Fleet, roll_fleet
 from tests.properties.law import Room
 from tests.properties.referee import State
 
-DEPTH = Backfill(depth=20)
+DEPTH = Backfill(depth=20, patience=100)
 LATEST = 10_000
 """Seconds after which the queue is over in any case: eight jobs of at most 90 s each."""
 
@@ -49,9 +49,10 @@ def roll_queue(dice: Dice) -> Queue:
 
 @dataclass(frozen=True)
 class Lived:
-    """When each job started, and nodes of which more was given than they have."""
+    """When each job started, since when it waited for a better place, and nodes of which too much was given."""
 
     started: dict[JobKey, int]
+    patient: dict[JobKey, int]
     overdrawn: tuple[str, ...]
 
 
@@ -60,6 +61,7 @@ def live(thing: Cycle, queue: Queue) -> Lived:
     """Live the queue through; what is decided happens at once."""
     jobs = {job.key: job for job in queue.jobs}
     started: dict[JobKey, int] = {}
+    patient: dict[JobKey, int] = {}
     ends: dict[JobKey, int] = {}
     overdrawn: list[str] = []
     now = 0
@@ -81,6 +83,8 @@ def live(thing: Cycle, queue: Queue) -> Lived:
                 jobs[decision.key] = replace(job, record=decision.record)
                 started[decision.key] = now
                 ends[decision.key] = now + (job.max_duration or 0)
+            elif decision.report.pending and decision.report.pending.reason is Reason.CONTIGUOUS_SOON:
+                patient.setdefault(decision.key, now)
         for node in queue.fleet.nodes:
             for resource, amount in state.used[node.name].items():
                 if amount > node.allocatable.get(resource, 0):
@@ -88,7 +92,7 @@ def live(thing: Cycle, queue: Queue) -> Lived:
         if not ends:
             break  # nobody runs, and who is left fits nowhere
         now = min(ends.values())
-    return Lived(started, tuple(overdrawn))
+    return Lived(started, patient, tuple(overdrawn))
 
 
 BACKFILLING = Room("backfilling", cycle, rolled(roll_queue, 96), tries=150)
@@ -118,3 +122,13 @@ def nobody_starts_later_than_expected_without_those_behind(thing: Cycle, queue: 
 @BACKFILLING.law
 def no_slot_is_given_twice(thing: Cycle, queue: Queue) -> None:
     assert live(thing, queue).overdrawn == ()
+
+
+@BACKFILLING.law
+def nobody_waits_longer_for_a_better_place_than_it_may(thing: Cycle, queue: Queue) -> None:
+    lived = live(thing, queue)
+    for job in queue.jobs:
+        if job.key in lived.patient:
+            assert job.max_duration is not None
+            latest = lived.patient[job.key] + job.max_duration * DEPTH.patience // 100
+            assert lived.started.get(job.key, LATEST) <= latest, f"{job.key} may wait until {latest} at most"

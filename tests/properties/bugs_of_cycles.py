@@ -9,9 +9,10 @@ from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
 from berth.core.faults import Waits
-from berth.core.future import Backfill
+from berth.core.future import Backfill, Reservation
 from berth.core.lifecycle import advance, due
 from berth.core.model import Demand, Gang, Job, Phase, Pod, Policy
+from berth.core.patience import wishes
 from berth.core.placement import Fit
 from berth.core.plan import Change, Decision, Pending, Plan, Reason, Verb
 from berth.core.slots import Ledger, SlotIndex
@@ -200,6 +201,16 @@ class _Hasty(Line):
         return kept[-1].berth if berth is None and kept and kept[-1].key == job.key else berth
 
 
+class _Stubborn(Line):
+    def _near(self, job: Job, berth: Berth, seconds: int, at: int) -> Reservation | None:
+        """Wait for a better place however far it is."""
+        found = (
+            self.future.earliest(job.key, wish, seconds, since=at) for wish, _ in wishes(job.gang, berth, seconds, 100)
+        )
+        return next(filter(None, found), None)
+
+
+waits_for_ever_for_a_better_place: Cycle = partial(cycle, turns=_Stubborn)
 keeps_only_one_place: Cycle = partial(cycle, turns=_OnePlace)
 plans_with_what_is_free_later: Cycle = partial(cycle, turns=_Hasty)
 

@@ -254,7 +254,7 @@ def forgets_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups)
 
 def counts_slots_for_groups(index: SlotIndex, replicas: int, widest: int, groups: Groups) -> Fit | None:
     """Takes every slot for a group: domains get more than they have room for."""
-    return swapped(place_groups, place=_of_slots(groups.size))(index, replicas, widest, groups)
+    return place_groups(index, replicas, widest, groups, rule=_of_slots(groups.size))
 
 
 def _of_slots(size: int) -> Callable[[SlotIndex, int, int], Fit | None]:

@@ -101,6 +101,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
             cycles.keeps_only_one_place,
         ],
         "no slot is given twice": [cycles.plans_with_what_is_free_later],
+        "nobody waits longer for a better place than it may": [cycles.waits_for_ever_for_a_better_place],
     },
     "explaining": {
         "the reason is that of the pool nearest to starting it": [cycles.tells_the_most_hopeless_pool],

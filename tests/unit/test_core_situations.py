@@ -59,6 +59,7 @@ class Situation:
 
 FOUR = drawn("spine-0\n  leaf-0  8 8 0 0")
 TORN = drawn("spine-0\n  leaf-0  8 0 0 0\n  leaf-1  8 8 0 0")
+SPINES = drawn("spine-0\n  leaf-0  8 8 0 0\nspine-1\n  leaf-1  8 8 0 0")
 NAMED = drawn("h800-s1\n  h800-s1-l1  8 0\n  h800-s1-l2  8 0")
 SHUT = a_pool(
     "h800",
@@ -213,6 +214,33 @@ ROWS = [
             "may start at 2026-11-22T03:00Z if running jobs end by their maxDuration"
         ),
         ("maxDuration 57m: could start now", "pools [open]: could start now under spine-0/leaf-0"),
+    ),
+    # There is room, but apart
+    (
+        "half of it on either spine, and one spine is free in an hour",
+        Situation((SPINES,), (running("a", "n2", "n3"), running("b", "n6", "n7", left=72_000), waiting("z", 4, 10))),
+        Reason.CONTIGUOUS_SOON,
+        (
+            "there is room now, but apart: 67 % of its pairs of replicas would not be under one spine; "
+            f"room under spine-0 is near, and it waits for that for at most 1h20m; {AT_TWO}"
+        ),
+        (
+            "replicas 2: could start now under spine-0/leaf-0",
+            "devicesPerReplica 4: could start now under spine-0/leaf-0",
+        ),
+    ),
+    (
+        "who prefers a leaf waits for a leaf",
+        Situation((TORN,), (running("a", "n6", "n7"), waiting("z", 3, 10, rather_inside="leaf"))),
+        Reason.CONTIGUOUS_SOON,
+        (
+            "there is room now, but apart: 67 % of its pairs of replicas would not be under one leaf; "
+            f"room under spine-0/leaf-1 is near, and it waits for that for at most 1h20m; {AT_TWO}"
+        ),
+        (
+            "replicas 2: could start now under spine-0/leaf-1",
+            "replicas 12, devicesPerReplica 2: could start now over 2 leaves",
+        ),
     ),
     # Nodes are closed
     (

@@ -25,7 +25,7 @@ SHARED_PER_SECOND = 2.0
 
 FORECAST_SECONDS = 60.0
 """A position or an estimate that changed by itself is told at most this often."""
-_ROOM = (Reason.INSUFFICIENT_DEVICES, Reason.TOPOLOGY_BLOCKED, Reason.QUEUED_BEHIND)
+_ROOM = (Reason.INSUFFICIENT_DEVICES, Reason.TOPOLOGY_BLOCKED, Reason.QUEUED_BEHIND, Reason.CONTIGUOUS_SOON)
 """What comes and goes with every gang that starts or ends: all of them mean that room is waited for."""
 _TOLD_OTHERWISE = (Reason.VALIDATING, Reason.BACK_OFF, Reason.STOPPING)
 """What is over by itself, or was an event when the attempt ended."""

@@ -60,6 +60,7 @@ class PendingReason(StrEnum):
 
     BACK_OFF = "BackOff"
     CHARGE_PENDING = "ChargePending"
+    CONTIGUOUS_SOON = "ContiguousSoon"
     INSUFFICIENT_DEVICES = "InsufficientDevices"
     NO_POOL = "NoPool"
     OBSERVING = "Observing"

@@ -157,7 +157,7 @@ class Loop:
 
     def _decide_by(self, settings: Settings) -> None:
         self._mode = settings.mode
-        self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds)
+        self._backfill = Backfill(settings.backfill_depth, settings.assumed_seconds, settings.patience_percent)
         self._waits = settings.waits()
 
     async def run(self) -> None:

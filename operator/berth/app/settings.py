@@ -71,6 +71,9 @@ class Settings(BaseModel):
     starts."""
     assumed_seconds: Annotated[int, Field(strict=True, ge=60, le=31_536_000)] = 86_400
     """For so long a gang is expected to run that has no `spec.maxDuration`."""
+    patience_percent: Annotated[int, Field(strict=True, ge=0, le=100)] = 20
+    """A gang that could only start apart waits for a place in one domain that is foreseen: at most so many percent of
+    its `spec.maxDuration`, times the share of its pairs of replicas that would lie apart, and 4 h; 0: it never does."""
     audit_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 300.0
     """How often objects that arrive as events are compared with a list of what is there."""
     lease_namespace: DnsName = "kube-system"

@@ -14,10 +14,14 @@ from berth.core import batch
 from berth.core.admission import Berth, Find, Pool, Stay, candidates, find, unsuitable
 from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
 from berth.core.model import Gang, Job, JobKey, Record
+from berth.core.patience import wishes
 
 _TRIALS = 8
 """How often in a cycle places that are kept may be changed for others. Who comes too late for that waits for the next
 cycle."""
+
+_PATIENT = 8
+"""For how many gangs of a cycle a better place is kept than they could have earlier; others take what there is."""
 
 
 class Turn(Protocol):
@@ -88,6 +92,8 @@ class Line:
         self._started: list[Stay] = []
         self._no_room: set[Gang] = set()
         self._held_back: set[tuple[Gang, int]] = set()
+        self._apart: dict[JobKey, Berth] = {}
+        self._waiting = 0
 
     @property
     def reservations(self) -> list[Reservation]:
@@ -113,14 +119,21 @@ class Line:
             berth = self._find(job.gang, self.pools)
             if berth is None:
                 self._no_room.add(job.gang)
-            elif self.reservations:
-                berth = self._beside(job, berth, seconds)
-                if berth is None:
-                    self._held_back.add((job.gang, seconds))
             else:
-                self._take(job, berth, seconds)
-            if berth is not None:
-                return berth
+                free = self._beside(job.gang, berth, seconds)
+                near = self._near(job, free or berth, seconds, self.now)
+                if near is None:
+                    berth = free or self._rearranging(job, berth, seconds)
+                    if berth is not None:
+                        self._take(job, berth, seconds)
+                        return berth
+                if free is None:
+                    self._held_back.add((job.gang, seconds))
+                if near is not None:
+                    self.future.reservations.append(near)
+                    if free is not None:
+                        self._apart[job.key] = free
+                    return None
         self._unplaced.append((job, seconds))
         return None
 
@@ -135,17 +148,27 @@ class Line:
         if self._passed:
             self.future.reservations = self.future.rearranged() or self.future.reservations
 
-    def could(self, key: JobKey | None, gang: Gang, seconds: int) -> Berth | None:
-        """Try whether a gang could start now for so many seconds. The reservation of job `key` does not count."""
+    def could(self, job: Job, gang: Gang, seconds: int) -> Berth | None:
+        """Try whether a job could start now as this gang, for so many seconds. Its own reservation does not count."""
         berth = self._find(gang, self.pools)
-        if berth is None or not self.reservations:
-            return berth
-        kept = self.future.reservations
-        self.future.reservations = [r for r in kept if r.key != key]
+        if berth is None:
+            return None
+        kept = self.reservations
         try:
-            return self.future.place(gang, self.now, self.now + seconds)
+            if kept:
+                self.future.reservations = [r for r in kept if r.key != job.key]
+                berth = self.future.place(gang, self.now, self.now + seconds)
+            if berth is None or job.max_duration is None:
+                return berth
+            # Would it wait for a better place? Those that wait behind it would not be in its way there.
+            wishes_ = list(wishes(gang, berth, seconds, self.settings.patience))
+            if wishes_:
+                self.future.reservations = []
+            near = (self.future.earliest(job.key, wish, seconds, self.now + most) for wish, most in wishes_)
+            return berth if all(found is None for found in near) else None
         finally:
-            self.future.reservations = kept
+            if self._future is not None:
+                self._future.reservations = kept
 
     def seconds(self, job: Job) -> int:
         """For how long a job would hold its devices."""
@@ -155,26 +178,41 @@ class Line:
         """Whether there is room for a job that waits, but kept for others."""
         return (job.gang, self.seconds(job)) in self._held_back
 
-    def _beside(self, job: Job, berth: Berth, seconds: int) -> Berth | None:
-        """Take a place in which a gang delays nobody before it, `berth` if it must be; None if there is none."""
-        future = self.future
-        free = future.place(job.gang, self.now, self.now + seconds)
-        if free is not None:
-            free = Berth.at(self.pools[free.pool.name], free.demand, free.fit)
-            self._take(job, free, seconds)
-            return free
+    def apart(self, job: Job) -> Berth | None:
+        """Where a job could start now that waits for a better place; None if it does not."""
+        return self._apart.get(job.key)
+
+    def _beside(self, gang: Gang, berth: Berth, seconds: int) -> Berth | None:
+        """A place in which a gang is in the way of nobody before it, `berth` if nobody is; None if there is none."""
+        if not self.reservations:
+            return berth
+        free = self.future.place(gang, self.now, self.now + seconds)
+        return free and Berth.at(self.pools[free.pool.name], free.demand, free.fit)
+
+    def _rearranging(self, job: Job, berth: Berth, seconds: int) -> Berth | None:
+        """That berth, if what is kept for those before can be found elsewhere as early, and is so kept; else None."""
         if self._trials >= _TRIALS:
             return None
         self._trials += 1
         stay = self._stay(job, berth, seconds)
-        future.start(stay)
-        kept = future.rearranged()
-        future.withdraw(stay)
+        self.future.start(stay)
+        kept = self.future.rearranged()
+        self.future.withdraw(stay)
         if kept is None:
             return None
-        self._take(job, berth, seconds)
-        future.reservations = kept
+        self.future.reservations = kept
         return berth
+
+    def _near(self, job: Job, berth: Berth, seconds: int, at: int) -> Reservation | None:
+        """A better place than the one that a job finds at a time, near enough to wait for; None if there is none."""
+        if job.max_duration is None or self._waiting >= _PATIENT:
+            return None
+        for wish, most in wishes(job.gang, berth, seconds, self.settings.patience):
+            found = self.future.earliest(job.key, wish, seconds, at + most, since=at)
+            if found is not None and not found.guessed:
+                self._waiting += 1
+                return found
+        return None
 
     def _take(self, job: Job, berth: Berth, seconds: int) -> None:
         stay = self._stay(job, berth, seconds)
@@ -195,5 +233,5 @@ class Line:
             return
         found = self.future.earliest(job.key, job.gang, seconds)
         if found is not None:
-            self.future.reservations.append(found)
+            self.future.reservations.append(self._near(job, found.berth, seconds, found.start) or found)
             self._seats[found.berth.pool.name] += 1

@@ -4,7 +4,7 @@ It is one set of ledgers that is moved through time. What runs now only ends, so
 brought from one time to another by the ends between the two, and room once found beside everything stays there.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,11 +26,13 @@ not ended by then: a place may be found later than it could be, never in anybody
 class Backfill:
     """What the operator's settings say: for how many gangs of each pool a place is kept; none: whoever fits may start.
 
-    `assumed`: seconds for which a gang is expected to run that does not say it (no `maxDuration`).
+    `assumed`: seconds for which a gang is expected to run that does not say it (no `maxDuration`). `patience`: percent
+    of its own run for which a gang waits rather than have all its replicas apart (`core.patience`); 0: it never does.
     """
 
     depth: int = 8
     assumed: int = 86_400
+    patience: int = 20
 
 
 DEFAULT = Backfill()
@@ -148,15 +150,17 @@ class Future:
         self._show(at, until)
         return self._find(gang, self._pools)
 
-    def earliest(self, key: JobKey, gang: Gang, seconds: int, latest: int = _FOREVER) -> Reservation | None:
-        """The first time after now, and not after `latest`, at which a gang finds room for so long, and the place.
+    def earliest(
+        self, key: JobKey, gang: Gang, seconds: int, latest: int = _FOREVER, *, since: int = 0
+    ) -> Reservation | None:
+        """The first time after now, from `since` to `latest`, at which a gang finds room for so long, and the place.
 
         None if there is no such time.
         """
         if not any(self._ever(gang, pool) for pool in candidates(gang, self._pools)):
             return None
         times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
-        del times[bisect_right(times, latest) :]
+        times = times[bisect_left(times, since) : bisect_right(times, latest)]
         for at in times[:_NEAR]:
             berth = self.place(gang, at, at + seconds) if self._may_fit(gang, at) else None
             if berth is not None:

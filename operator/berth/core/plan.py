@@ -44,6 +44,7 @@ class Reason(StrEnum):
     # pending
     BACK_OFF = "BackOff"
     CHARGE_PENDING = "ChargePending"
+    CONTIGUOUS_SOON = "ContiguousSoon"
     INSUFFICIENT_DEVICES = "InsufficientDevices"
     NO_POOL = "NoPool"
     OBSERVING = "Observing"

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import takewhile
 
-from berth.core.admission import Pool, find, refusal
+from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.changes import MOST, Try, nearest, suitable
-from berth.core.explain import count, minute, span
+from berth.core.explain import count, minute, span, where, within
 from berth.core.future import Reservation
 from berth.core.model import Gang, Job
+from berth.core.patience import apart, limit
 from berth.core.plan import Change, Forecast, Pending, Reason
 
 _THOROUGH = 16
@@ -51,15 +52,39 @@ def refused(gang: Gang, pools: dict[str, Pool]) -> Pending:
 
 
 def _pending(job: Job, line: Line, own: Reservation | None, seconds: int, *, thorough: bool) -> Pending:
+    torn = line.apart(job)
+    if torn is not None and own is not None:
+        return _patient(job, line, own, torn, thorough=thorough)
     if line.held_back(job):
         return _held_back(job, line, own, seconds, thorough=thorough)
     because = refusal(job.gang, line.pools, ends=line.future.ends)
-    return replace(because, nearest=nearest(job.gang, line.pools, _trial(job, line, own, seconds), thorough=thorough))
+    return replace(because, nearest=nearest(job.gang, line.pools, _trial(job, line, seconds), thorough=thorough))
 
 
-def _trial(job: Job, line: Line, own: Reservation | None, seconds: int) -> Try:
+def _trial(job: Job, line: Line, seconds: int) -> Try:
     """How a change of the job is tried: its own reservation is not in its way."""
-    return lambda gang: line.could(job.key if own else None, gang, seconds)
+    return lambda gang: line.could(job, gang, seconds)
+
+
+def _patient(job: Job, line: Line, own: Reservation, torn: Berth, *, thorough: bool) -> Pending:
+    """There is room for a job, but apart, and soon in one place: where, and for how long it waits for that at most."""
+    pool, fit = own.berth.pool, own.berth.fit
+    tree, level = pool.ledger.tree, own.gang.level
+    assert level is not None, "who waits for a better place waits for one domain of a level"
+    at = tree.level(level)
+    assert at is not None, "an unknown level is refused before a place is looked for"
+    crossing, pairs = apart(torn, at)
+    share = max(1, round(100 * crossing / pairs))
+    domain = tree.above(fit.counts[0][0])[at]
+    seconds = line.seconds(job)
+    most = limit(seconds, line.settings.patience, crossing, pairs)
+    text = (
+        f"there is room now, but apart: {share} % of its pairs of replicas would not be {within(level)}; "
+        f"room {where(tree, at, domain)} is near, and it waits for that for at most {span(most)}"
+    )
+    return Pending(
+        Reason.CONTIGUOUS_SOON, text, nearest(job.gang, line.pools, _trial(job, line, seconds), thorough=thorough)
+    )
 
 
 def _held_back(job: Job, line: Line, own: Reservation | None, seconds: int, *, thorough: bool) -> Pending:
@@ -78,10 +103,10 @@ def _held_back(job: Job, line: Line, own: Reservation | None, seconds: int, *, t
     short = min(r.start for r in others) - line.now
     short -= max(60, short // 20)  # it takes somebody a while to read this and to act
     short -= short % _grain(short)
-    changes = nearest(job.gang, line.pools, _trial(job, line, own, seconds), thorough=thorough)
-    if short > 0 and line.could(job.key if own else None, job.gang, short) is not None:
-        limit = job.record.held + short
-        change = Change(f"maxDuration {span(limit)}: could start now", job.gang, limit)
+    changes = nearest(job.gang, line.pools, _trial(job, line, seconds), thorough=thorough)
+    whole = job.record.held + short
+    if short > 0 and line.could(replace(job, max_duration=whole), job.gang, short) is not None:
+        change = Change(f"maxDuration {span(whole)}: could start now", job.gang, whole)
         changes = (change, *changes)[:MOST]
     return Pending(Reason.QUEUED_BEHIND, text, changes)
 

@@ -25,23 +25,24 @@ from berth.sim.policies.slurm import tree_best_fit
 class Policy:
     """A rule of placement, made from the case's seed, and the queue that belongs to it; empty: the case's.
 
-    `batched`: those who start in one cycle are placed together (`core.batch`).
+    `own`: with what Berth does in clusters besides, and no baseline does: a gang may wait for a contiguous place
+    (`core.patience`), and those who start in one cycle are placed together (`core.batch`).
     """
 
     rule: Callable[[int], Rule]
     queue: str = ""
-    batched: bool = False
+    own: bool = False
 
     def __call__(self, case: Case) -> Turns:
         """What makes the turns of a run. Raises ValueError for a queue that there is not."""
         name = self.queue or case.queue
         if name not in QUEUES:
             raise ValueError(f"queue: there is no {name!r}; there are {', '.join(sorted(QUEUES))}")
-        return QUEUES[name](partial(find, rule=self.rule(case.seed)), batched=self.batched)
+        return QUEUES[name](partial(find, rule=self.rule(case.seed)), own=self.own)
 
 
 POLICIES: dict[str, Policy] = {
-    "berth": Policy(lambda _: place, batched=True),
+    "berth": Policy(lambda _: place, own=True),
     "random": Policy(lambda seed: Scattered(seed).place),
     "name-order": Policy(lambda _: ByName().place),
     "most-allocated": Policy(lambda seed: MostAllocated(seed).place),

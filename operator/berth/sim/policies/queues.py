@@ -41,30 +41,30 @@ class Strict(Line):
 
 
 class Queue(Protocol):
-    """Makes the turns of a run in which places are found by `find`, and those who start together placed together."""
+    """Makes the turns of a run in which places are found by `find`; `own`: and waited for, and changed for each other's sake, as in clusters."""
 
-    def __call__(self, find: Find, *, batched: bool = False) -> Turns:
+    def __call__(self, find: Find, *, own: bool = False) -> Turns:
         """The turns."""
 
 
-def conservative(find: Find, *, batched: bool = False) -> Turns:
+def conservative(find: Find, *, own: bool = False) -> Turns:
     """Nobody passes at the cost of those in front, as far as the settings' depth goes."""
-    return _turns(Line, find, depth=None, batched=batched)
+    return _turns(Line, find, depth=None, own=own)
 
 
-def first_fit_backfill(find: Find, *, batched: bool = False) -> Turns:
+def first_fit_backfill(find: Find, *, own: bool = False) -> Turns:
     """Nobody passes at the cost of the first that waits."""
-    return _turns(Line, find, depth=1, batched=batched)
+    return _turns(Line, find, depth=1, own=own)
 
 
-def any_fit(find: Find, *, batched: bool = False) -> Turns:
+def any_fit(find: Find, *, own: bool = False) -> Turns:
     """Whoever fits starts."""
-    return _turns(Line, find, depth=0, batched=batched)
+    return _turns(Line, find, depth=0, own=own)
 
 
-def strict(find: Find, *, batched: bool = False) -> Turns:
+def strict(find: Find, *, own: bool = False) -> Turns:
     """Nobody passes."""
-    return _turns(Strict, find, depth=0, batched=batched)
+    return _turns(Strict, find, depth=0, own=own)
 
 
 QUEUES: dict[str, Queue] = {
@@ -75,12 +75,14 @@ QUEUES: dict[str, Queue] = {
 }
 
 
-def _turns(line: type[Line], find: Find, *, depth: int | None, batched: bool) -> Turns:
+def _turns(line: type[Line], find: Find, *, depth: int | None, own: bool) -> Turns:
     def turn(*facts: Any, **more: Any) -> Turn:
         pools, jobs, decided, settings, now = facts
         if depth is not None:
             settings = replace(settings, depth=depth)
-        return line(pools, jobs, decided, settings, now, find=find, batched=batched, **more)
+        if not own:
+            settings = replace(settings, patience=0)
+        return line(pools, jobs, decided, settings, now, find=find, batched=own, **more)
 
     return turn
 

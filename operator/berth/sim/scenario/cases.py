@@ -84,7 +84,7 @@ class Ready:
             tasks=jobs,
             outages=self._outages(jobs, setting.seed),
             slowdown=setting.slowdown,
-            backfill=Backfill(wanted.backfill.depth, wanted.backfill.assumed),
+            backfill=Backfill(wanted.backfill.depth, wanted.backfill.assumed, wanted.backfill.patience),
             every=wanted.every,
             warm_up=wanted.warm_up,
             until=wanted.until,

@@ -103,6 +103,9 @@ class Backfill(Part):
     `conservative`."""
     assumed: Length = 86_400
     """For so long a gang is expected to run that does not say it."""
+    patience: Annotated[int, Field(strict=True, ge=0, le=100)] = 20
+    """Percent of its own run for which a gang may wait for a contiguous place, as `patiencePercent`. Only for the
+    policy `berth`, and where jobs declare how long they take."""
 
 
 def one_or_many(value: Any) -> Any:
