@@ -41,7 +41,10 @@ class Strict(Line):
 
 
 class Queue(Protocol):
-    """Makes the turns of a run in which places are found by `find`; `own`: and waited for, and changed for each other's sake, as in clusters."""
+    """Makes the turns of a run whose places `find` finds.
+
+    `own`: places are waited for, too, and changed for each other's sake, as in clusters.
+    """
 
     def __call__(self, find: Find, *, own: bool = False) -> Turns:
         """The turns."""
