@@ -8,6 +8,7 @@ import pytest
 from e2e.ground.progress import Progress
 from e2e.kind import daemon, doctor, install
 from e2e.kind.cluster import Cluster
+from tests.kind.operators import Operators
 from tests.kind.scene import Scene
 
 _NAME = "berth-e2e"
@@ -39,10 +40,17 @@ def cluster() -> Iterator[Cluster]:
                 made.delete()
 
 
+@pytest.fixture(scope="session")
+def operators(cluster: Cluster) -> Operators:
+    """The operator's pods, with the logs of those that are gone."""
+    return Operators(cluster)
+
+
 @pytest.fixture
-def scene(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(cluster: Cluster, operators: Operators, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A namespace for one test, gone with all that is in it afterwards; what happened is told when the test fails."""
-    made = Scene(cluster, request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-"))
+    made = Scene(cluster, operators, request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-"))
     made.open()
     yield made
+    operators.gather()
     made.close()
