@@ -28,9 +28,10 @@ def main() -> None:
 
 
 @main.command(name="doctor")
-def examine() -> None:
-    """Say whether kind can start here, and why not; exit code 1 when it cannot."""
-    sys.exit(doctor.main())
+@click.option("--thorough", is_flag=True, help="Fetch Debian's Docker where none runs, and try more with it.")
+def examine(thorough: bool) -> None:
+    """Say whether kind can start here, and why not; exit code 3 when it cannot."""
+    sys.exit(doctor.main(thorough=thorough))
 
 
 @main.command()

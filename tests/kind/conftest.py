@@ -19,10 +19,11 @@ _STOCK = bool(os.environ.get("BERTH_KIND_STOCK"))
 def cluster() -> Iterator[Cluster]:
     """Three nodes, two with eight accelerators each; Berth runs from its image.
 
-    KEEP=1 leaves it up, and the next run takes it as it is with REUSE=1.
+    KEEP=1 leaves it up, and the next run takes it with REUSE=1: the images that are there, the chart as it is now.
     """
     if os.environ.get("REUSE"):
         with Cluster.attach(_NAME, stock=_STOCK) as left:
+            install.upgrade(left, {"settings": dict(install.SETTINGS)})
             yield left
         return
     missing = doctor.lacking(doctor.examine(os.environ))

@@ -41,6 +41,15 @@ class Operators:
         assert found is not None
         return found
 
+    def wait_image(self, image: str) -> None:
+        """Wait until all that are there are of an image, the ones before gone, and one of them leads."""
+
+        def images() -> set[str]:
+            return {pod["spec"]["containers"][0]["image"] for pod in self.pods().values()}
+
+        until(lambda: images() == {image}, lambda: f"operators of {image}; there are {images()}", timeout_s=90)
+        self.wait_leader()
+
     def wait_available(self) -> None:
         """Wait until both are up again."""
         deployment = ("deployment", "--all", "-n", install.NAMESPACE)
