@@ -89,7 +89,7 @@ class FaultProxy:
         return [write for write in tuple(self._writes) if on is None or on(write.call)]
 
     def forget(self) -> None:
-        """Count writes that come from here on; what is on its way already, and may be seen before its answer, is not."""
+        """Count writes that come from here on; what is on its way already, and seen before its answer, is not."""
         self._writes = []
 
     def told(self, on: Match, kind: str) -> int:

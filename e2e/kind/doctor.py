@@ -43,7 +43,7 @@ def examine(environ: Mapping[str, str], *, thorough: bool = False) -> list[Findi
     if docker is None or docker.own:
         findings += [_root(), _mounts(environ), _cgroups(), _links()]
     if not stock:
-        findings.append(_apt())
+        findings.append(_apt(environ))
     if docker is None or docker.own:
         findings.append(_firewall(environ, thorough=thorough and not lacking(findings)))
     if not stock:
@@ -117,13 +117,16 @@ def _firewall(environ: Mapping[str, str], *, thorough: bool) -> Finding:
     return Finding("firewall", not refused, refused or "takes rules like kube-proxy's", _ELSEWHERE)
 
 
-def _apt() -> Finding:
+def _apt(environ: Mapping[str, str]) -> Finding:
     """A small package that the node image needs is fetched: an index that is there may be too old to fetch by."""
+    elsewhere = "or use a machine that can pull images"
+    if not all(shutil.which(name, path=environ.get("PATH", "")) for name in ("apt-get", "dpkg-deb")):
+        return Finding("apt", False, "is not there", f"use a Debian 12 machine, {elsewhere}")
     try:
         with tempfile.TemporaryDirectory(prefix="berth-apt-") as scratch:
             debian.fetch("catatonit", archives=Path(scratch))
     except debian.PackagesError as error:
-        return Finding("apt", False, " ".join(str(error).split()), "or use a machine that can pull images")
+        return Finding("apt", False, " ".join(str(error).split()), elsewhere)
     return Finding("apt", True, f"fetches packages of {debian.SUITE}")
 
 
