@@ -1,11 +1,13 @@
 """Commands that the documents show, and what is done with each: run by a test, or left out for a reason.
 
 Both lists are closed: a command that is in neither fails a test, and so does an entry that no document shows any more.
-`tests/integration/test_documented.py` runs the stories, in their order, each on a control plane of its own.
+`tests/integration/test_documented.py` runs the stories, in their order, each on a control plane of its own. Where a
+document shows what is answered, the first line of it has to be that.
 """
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from e2e.chart.generate import ROOT
@@ -14,6 +16,15 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _PROGRAMS = ("berth", "helm", "kubectl", "make", "pip", "pipx")
 _WORDS = 3  # fewer name a command, and do not call it
+
+_WARN = (
+    "kubectl patch validatingadmissionpolicybinding berth-accelerators --type=merge "
+    """-p '{"spec":{"validationActions":["Warn"]}}'"""
+)
+_MIRRORED = (
+    "helm install berth charts/berth -n berth-system --create-namespace "
+    "--set image.repository=registry.example/ml/berth"
+)
 
 STORIES: dict[str, tuple[str, ...]] = {
     # A cluster without Helm, the operator run from a clone; then its users.
@@ -53,8 +64,7 @@ STORIES: dict[str, tuple[str, ...]] = {
         "berth replay cycle.json",
         "berth replay cycle.json --explain llm/llama",
         "kubectl label namespace vision berth.dev/managed=true",
-        'kubectl patch validatingadmissionpolicybinding berth-accelerators --type=merge -p '
-        '\'{"spec":{"validationActions":["Warn"]}}\'',
+        _WARN,
         "kubectl berth release --all -n vision",
     ),
     # A cluster with Helm, from the first release to nothing.
@@ -68,8 +78,7 @@ STORIES: dict[str, tuple[str, ...]] = {
         "helm upgrade berth charts/berth -n berth-system --reuse-values --set settings.mode=Active",
         "helm rollback berth -n berth-system",
         "helm uninstall berth -n berth-system",
-        "helm install berth charts/berth -n berth-system --create-namespace "
-        "--set image.repository=registry.example/ml/berth",
+        _MIRRORED,
         "kubectl delete crd trainingjobs.berth.dev acceleratorpools.berth.dev",
         "kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy berth-fence",
     ),
@@ -88,7 +97,7 @@ LEFT_OUT: dict[str, str] = {
     ".venv/bin/python -m e2e.kind down": "of the kind suite",
     "pip install .": "the environment that runs this test was installed so",
     "pipx install .": "pipx is the user's",
-    "kubectl port-forward -n berth-system deploy/berth 8080 &": "takes a kubelet; the snapshot is fetched from a process",
+    "kubectl port-forward -n berth-system deploy/berth 8080 &": "takes a kubelet; the test asks a process",
     "curl -s http://127.0.0.1:8080/debug/snapshot > cycle.json": "the same",
     "kubectl drain --disable-eviction": "takes the user's node",
     "kubectl describe tj NAME": "NAME is the user's; run for resnet",
@@ -114,6 +123,18 @@ def documents() -> Iterator[Path]:
 def shown() -> dict[str, str]:
     """Every command of the documents, with the name of one that shows it."""
     return {command: path.name for path in documents() for command in commands(path.read_text())}
+
+
+def answers() -> dict[str, str]:
+    """The first line that documents show as the answer to a command, where they show one."""
+    found: dict[str, str] = {}
+    for path in documents():
+        for language, block in _FENCED.findall(path.read_text()):
+            lines = block.splitlines() if language == "" else []
+            for asked, told in pairwise(lines):
+                if asked.startswith("$ "):
+                    found[asked.removeprefix("$ ")] = told
+    return found
 
 
 def commands(text: str) -> Iterator[str]:
