@@ -73,6 +73,7 @@ STORIES: dict[str, tuple[str, ...]] = {
         "helm install berth charts/berth --namespace berth-system --create-namespace",
         "kubectl rollout status -n berth-system deployment/berth",
         "kubectl get pods -n berth-system",
+        "kubectl create clusterrolebinding berth-planners --clusterrole=berth-planner --group=ml-engineers",
         "kubectl auth can-i --list --as=system:serviceaccount:berth-system:berth",
         "helm upgrade berth charts/berth -n berth-system",
         "helm upgrade berth charts/berth -n berth-system --reuse-values --set settings.mode=Active",

@@ -6,13 +6,15 @@ role, and the API server's authorizer has to refuse one of those requests: the l
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
+from berth.cli.commands import plugin
 from e2e.chart.generate import ROOT
 from e2e.chart.helm import Helm
 from e2e.ground.api import Api
@@ -33,8 +35,17 @@ OWNERS = audit.Grant("berth", "berth.dev", "trainingjobs/finalizers", "update")
 """It is asked for by an admission plugin, not by a request of the operator."""
 
 
+PLANNED = [
+    ("", "nodes"),
+    ("", "pods"),
+    ("scheduling.k8s.io", "priorityclasses"),
+    ("berth.dev", "acceleratorpools"),
+    ("berth.dev", "trainingjobs"),
+]
+
+
 def _of_operator(grant: audit.Grant) -> bool:
-    return not grant.role.endswith(("-viewer", "-editor"))
+    return not grant.role.endswith(("-viewer", "-editor", "-planner"))
 
 
 def _granted() -> list[audit.Grant]:
@@ -46,6 +57,8 @@ def _granted() -> list[audit.Grant]:
 
 
 GRANTED = _granted()
+PLANNER = "berth-planner"
+PLANNERS = [audit.Grant(PLANNER, group, resource, "list") for group, resource in PLANNED]
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +203,42 @@ def _may(plane: ControlPlane, namespace: str, user: str, verb: str, what: str) -
     options = [f"--subresource={subresource}"] if subresource else []
     done = plane.kubectl("auth", "can-i", verb, resource, *options, f"--as={user}", "-n", namespace, check=False)
     return done.stdout.strip() == "yes"
+
+
+def test_a_planner_sees_where_things_are_and_what_would_fit(
+    control_plane: ControlPlane, api: Api, scene: Scene, namespace: str, tmp_path: Path
+) -> None:
+    """Who is bound to berth-planner, and may edit a namespace, has all that `tree` and `plan` need, and no more."""
+    scene.cluster([2])
+    user = _planner(control_plane, namespace, tmp_path)
+    control_plane.kubectl(
+        "create", "rolebinding", "edits", "--clusterrole=edit", f"--serviceaccount={namespace}:planner", "-n", namespace
+    )
+    manifest = json.dumps(scene.manifest("new", replicas=2))
+    until(lambda: user("tree").exit_code == 0, lambda: user("tree").output, timeout_s=15)
+    until(lambda: user("plan", "-f", "-", "-n", namespace, stdin=manifest).exit_code == 0, "the plan", timeout_s=15)
+    assert user("plan", "-f", "-", "-n", namespace, stdin=manifest).output.startswith(
+        f"{namespace}/new could start now"
+    )
+    role = api.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{PLANNER}")
+    assert list(audit.grants([role])) == PLANNERS
+    for taken in PLANNERS:
+        with Role(api, taken):
+            told = f'cannot list resource "{taken.resource}"'
+            until(lambda told=told: told in user("tree").output, f"tree to say {told}", timeout_s=15)  # type: ignore[misc]
+
+
+def _planner(plane: ControlPlane, namespace: str, directory: Path) -> Callable[..., Result]:
+    """The plugin as a ServiceAccount that is bound to berth-planner has it."""
+    plane.kubectl("create", "serviceaccount", "planner", "-n", namespace)
+    name, subject = f"planner-{namespace}", f"--serviceaccount={namespace}:planner"
+    plane.kubectl("create", "clusterrolebinding", name, f"--clusterrole={PLANNER}", subject)
+    kubeconfig = login(plane, directory, name="planner", namespace=namespace)
+
+    def run(*words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(plugin, [*words, "--kubeconfig", str(kubeconfig)], input=stdin)
+
+    return run
 
 
 def test_the_operator_may_not_read_a_secret(control_plane: ControlPlane) -> None:

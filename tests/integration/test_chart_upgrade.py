@@ -1,12 +1,14 @@
 """From an earlier version to this one and back, under fifty gangs: chart, kinds, rights and the operator itself."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.chart.helm import Helm
+from e2e.ground import nodes
 from e2e.ground.binaries import Binaries
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
@@ -15,8 +17,9 @@ from tests.integration.charted import NAMESPACE, install, login, settings
 from tests.integration.earlier import Earlier, unpack
 from tests.integration.scene import Scene
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
+PATIENCE_S = 240.0
 GANGS = 50
 WAITING = 3
 TOLD_ANEW = ("conditions", "pending", "observedGeneration")
@@ -43,12 +46,10 @@ def helm(control_plane: ControlPlane, tmp_path: Path) -> Helm:
 
 
 @pytest.fixture
-def scene(earlier: Earlier, helm: Helm, control_plane: ControlPlane, namespace: str, add_nodes: Any) -> Iterator[Scene]:
-    """A corner of a cluster in which the earlier chart is installed."""
+def scene(earlier: Earlier, helm: Helm, control_plane: ControlPlane, namespace: str) -> Scene:
+    """A corner of a cluster in which the earlier chart is installed; it ends with the control plane."""
     install(helm, control_plane, chart=earlier.chart)
-    made = Scene(control_plane.api, namespace, add_nodes, number=1)
-    yield made
-    made.clear()
+    return Scene(control_plane.api, namespace, partial(nodes.add, control_plane.api), number=1)
 
 
 def test_fifty_gangs_live_through_an_upgrade_and_the_way_back(
@@ -57,29 +58,35 @@ def test_fifty_gangs_live_through_an_upgrade_and_the_way_back(
     """No pod is made anew and nothing that was decided is lost, either way; those who wait get their turn after."""
     scene.cluster([25, 25], [25, 25])
 
-    with Version(control_plane, tmp_path, "earlier", source=earlier.source) as former:
+    with Version(control_plane, tmp_path, "earlier", source=earlier.source, wait=False) as former:
+        until(former.ready, "the version before to lead", timeout_s=PATIENCE_S)
         for number in range(GANGS):
             scene.submit(f"runs-{number:02}", replicas=2)
-        until(lambda: len(running(scene)) == GANGS, lambda: f"{GANGS} gangs; {len(running(scene))} run", timeout_s=120)
+        until(
+            lambda: len(running(scene)) == GANGS,
+            lambda: f"{GANGS} gangs to run; {len(running(scene))} do",
+            timeout_s=PATIENCE_S,
+            poll_s=0.5,
+        )
         for number in range(WAITING):
             scene.submit(f"waits-{number}", replicas=2)
-        until(lambda: len(waiting(scene)) == WAITING, "the others to say what they wait for", timeout_s=60)
+        until(lambda: len(waiting(scene)) == WAITING, "the others to say why", timeout_s=PATIENCE_S, poll_s=0.5)
         before = State.of(scene)
 
         # The chart's new kinds and rights are there before its new pods are: the former operator has to live with them.
         install(helm, control_plane, upgrade=True)
         with Version(control_plane, tmp_path, "present", wait=False) as present:
-            until(present.stands_by, "this version to stand by", timeout_s=60)
+            until(present.stands_by, "this version to stand by", timeout_s=PATIENCE_S)
             former.stop()
-            until(present.ready, "this version to lead", timeout_s=60)
+            until(present.ready, "this version to lead", timeout_s=PATIENCE_S)
             turn(scene, gives="runs-00", gets="waits-0", before=before)
             upgraded = State.of(scene)
 
             helm.run("rollback", "berth", "1", "--namespace", NAMESPACE)
             with Version(control_plane, tmp_path, "back", source=earlier.source, wait=False) as back:
-                until(back.stands_by, "the version before to stand by", timeout_s=60)
+                until(back.stands_by, "the version before to stand by", timeout_s=PATIENCE_S)
                 present.stop()
-                until(back.ready, "the version before to lead", timeout_s=60)
+                until(back.ready, "the version before to lead", timeout_s=PATIENCE_S)
                 turn(scene, gives="runs-01", gets="waits-1", before=upgraded)
                 assert running(scene) >= {f"runs-{number:02}" for number in range(2, GANGS)} | {"waits-0", "waits-1"}
                 assert waiting(scene) == {"waits-2"}
@@ -120,8 +127,8 @@ class State:
 def turn(scene: Scene, *, gives: str, gets: str, before: State) -> None:
     """Whoever leads now suspends one gang at its owner's word, another one gets its nodes, and nothing else changes."""
     scene.edit(gives, suspend=True)
-    scene.wait(gets, "Running", timeout_s=60)
-    scene.wait(gives, "Suspended", timeout_s=60)
+    scene.wait(gets, "Running", timeout_s=PATIENCE_S)
+    scene.wait(gives, "Suspended", timeout_s=PATIENCE_S)
     assert before.lost(State.of(scene), but={gives, gets}) == []
 
 
