@@ -43,13 +43,12 @@ class Person:
         programs.mkdir()
         for name in ("kubectl", "helm"):
             (programs / name).symlink_to(tool(name, binaries))
-        entries = {
-            "berth": "berth.__main__ import main as run",
-            "kubectl-berth": "berth.cli.commands import kubectl as run",
-        }
-        for name, what in entries.items():
-            script = f"#!/bin/sh\nexec {sys.executable} -c 'from {what}; run()' \"$@\"\n"
-            (programs / name).write_text(script)
+        for name, module, function in (
+            ("berth", "berth.__main__", "main"),
+            ("kubectl-berth", "berth.cli.commands", "kubectl"),
+        ):
+            # As pip writes them from pyproject.toml.
+            (programs / name).write_text(f"#!{sys.executable}\nfrom {module} import {function}\n{function}()\n")
             (programs / name).chmod(0o755)
         self.environ = {
             **os.environ,
@@ -79,7 +78,7 @@ class Running:
 
     def __init__(self, command: str, home: Path, environ: Mapping[str, str]) -> None:
         line = f"cd {home} && exec {command} --listen 127.0.0.1:0"
-        self._child = Child("berth", ["bash", "-c", line], log=home / "berth.log", env=dict(environ))
+        self._child = Child("berth", ["/bin/bash", "-c", line], log=home / "berth.log", env=dict(environ))
         self._from = self._child.log.stat().st_size if self._child.log.exists() else 0
         self._child.start()
         try:
@@ -143,7 +142,12 @@ def state(person: Person, namespace: str, name: str) -> str:
 
 def reaches(person: Person, namespace: str, name: str, wanted: str) -> None:
     """Wait until a job is in a state."""
-    until(lambda: state(person, namespace, name) == wanted, f"{namespace}/{name} to be {wanted}", timeout_s=60)
+    until(
+        lambda: state(person, namespace, name) == wanted,
+        lambda: f"{namespace}/{name} to be {wanted}: {person.types(f'kubectl describe tj {name} -n {namespace}')}",
+        timeout_s=180,
+        poll_s=0.5,
+    )
 
 
 Step = Callable[[], object]
