@@ -27,7 +27,7 @@ from tests.integration.charted import ACCOUNT, NAMESPACE, install, login, render
 from tests.integration.rights_life import Life, Role, live, may
 from tests.integration.scene import Scene
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 FORBIDDEN = 403
 VALUES = {"rbac": {"blockOwnerDeletion": True}}
