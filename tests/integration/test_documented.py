@@ -192,10 +192,10 @@ def test_by_hand(person: Person) -> None:
         assert running[0].stop() == 0
 
     def jobs() -> None:
-        """What the plugin's guide has: one that waits, one that fails, two that are only planned."""
+        """What the guide has: one that waits, one that fails and ends before the other may start, two to be planned."""
         spine = {"level": "spine", "policy": "Required"}
         api.create(JOBS.format("vision"), job("llama", 4, topology=spine))
-        api.create(JOBS.format("vision"), job("flaky", 1, fails=True, backoffLimit=1))
+        api.create(JOBS.format("vision"), job("flaky", 1, fails=True, backoffLimit=1, maxDuration="10m"))
         api.create(JOBS.format("llm"), job("llama", 6))
         large = job("large", 3, topology={"level": "leaf", "policy": "Required"})
         for name, planned in (("job.yaml", large), ("small.yaml", job("fits", 1, 4, maxDuration="30m"))):
