@@ -59,6 +59,7 @@ STORIES: dict[str, tuple[str, ...]] = {
         "kubectl berth plan -f job.yaml",
         "kubectl berth plan -f small.yaml",
         "kubectl berth top",
+        "kubectl berth tree",
         "kubectl berth tree h800",
         "kubectl berth history flaky -n vision",
         "berth replay cycle.json",
