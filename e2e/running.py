@@ -31,7 +31,8 @@ class OperatorProcess:
 
     It has a Lease of its own unless ``settings`` name one. ``settings`` are those of the settings file, in its spelling
     (``{"mode": "Observe", "auditSeconds": 1}``). With ``tree`` it imports from that directory and the standard library
-    alone, as in an image. As a context manager it is started, and with ``wait`` waited for until
+    alone, as in an image. ``source`` is a source root, such as `operator/` of another commit, in place of this work
+    tree's. As a context manager it is started, and with ``wait`` waited for until
     it is ready.
     """
 
@@ -45,6 +46,7 @@ class OperatorProcess:
         name: str = "berth",
         wait: bool = True,
         tree: Path | None = None,
+        source: Path = _ROOT / "operator",
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._config = directory / f"{name}.yaml"
@@ -57,7 +59,7 @@ class OperatorProcess:
             name,
             [*command, *options, "--log-level", log_level],
             log=directory / f"{name}.log",
-            env={**os.environ, "PYTHONPATH": str(_ROOT / "operator" if tree is None else tree)},
+            env={**os.environ, "PYTHONPATH": str(source if tree is None else tree)},
         )
         self._log_start = 0
         self._wait = wait

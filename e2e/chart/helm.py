@@ -47,7 +47,7 @@ class Helm:
         """The same, read."""
         return [found for found in yaml.safe_load_all(self.render(values, name=name, namespace=namespace)) if found]
 
-    def run(self, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
+    def run(self, *arguments: str, values: Mapping[str, Any] | None = None, timeout_s: float = _TIMEOUT_S) -> str:
         """Run a command with values; what it says. Raises HelmError."""
         options: list[str] = []
         if values is not None:
@@ -60,7 +60,7 @@ class Helm:
             text=True,
             env=self._env,
             check=False,
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
         )
         if done.returncode != 0:
             raise HelmError(

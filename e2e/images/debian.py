@@ -48,6 +48,11 @@ def closure(packages: Iterable[str], *, archives: Path) -> list[Archive]:
     return sorted((Archive(name, int(size)) for name, size in found), key=lambda archive: archive.name)
 
 
+def fetch(package: str, *, archives: Path) -> None:
+    """Fetch a package, as a trial; PackagesError where apt cannot."""
+    _apt("--download-only", package, archives=archives)
+
+
 def key(found: Iterable[Archive]) -> str:
     """Names a closure: another version of any package gives another key."""
     return hashlib.sha256("\n".join(archive.name for archive in found).encode()).hexdigest()[:12]

@@ -5,6 +5,7 @@ from Debian packages, never installed; a node image from Debian packages and pro
 made is kept by version under the cache (`$BERTH_CACHE`, by default ~/.cache/berth) and in Docker's own store.
 
     doctor   whether kind can start on this machine, and why not
+    trial    what containers take of a kernel, tried
     daemon   a Docker that is there, or one of our own without a trace on the host
     capfit   what our Docker starts containers with, where the host withholds a capability
     system   the images of Kubernetes' own programs

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from e2e.chart.helm import HelmError
 from e2e.ground.binaries import Binaries
 from e2e.ground.failing import telling
 from e2e.ground.gobuild import BuildError
@@ -14,7 +15,7 @@ from e2e.images.berth import ImageError
 from e2e.images.debian import PackagesError
 from e2e.kind import cluster, daemon, doctor, install, node
 
-_EXPECTED = (BuildError, ImageError, PackagesError, TimeoutError, cluster.ClusterError, daemon.DockerError)
+_EXPECTED = (BuildError, ImageError, PackagesError, TimeoutError, HelmError, cluster.ClusterError, daemon.DockerError)
 _name = click.option("--name", default="berth", show_default=True, help="Name of the cluster.")
 _stock = click.option(
     "--stock", is_flag=True, envvar="BERTH_KIND_STOCK", help="Take kind's own node image, which has to be pulled."
@@ -27,9 +28,10 @@ def main() -> None:
 
 
 @main.command(name="doctor")
-def examine() -> None:
-    """Say whether kind can start here, and why not; exit code 1 when it cannot."""
-    sys.exit(doctor.main())
+@click.option("--thorough", is_flag=True, help="Fetch Debian's Docker where none runs, and try more with it.")
+def examine(thorough: bool) -> None:
+    """Say whether kind can start here, and why not; exit code 3 when it cannot."""
+    sys.exit(doctor.main(thorough=thorough))
 
 
 @main.command()

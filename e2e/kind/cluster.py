@@ -155,6 +155,12 @@ class Cluster:
         if done.returncode:
             raise ClusterError(f"{archive} cannot be loaded: {done.stderr.strip()[-2000:]}")
 
+    def name_image(self, image: str, another: str) -> None:
+        """Give an image that is on every node another name, by which it is one of another version to Kubernetes."""
+        names = [f"docker.io/library/{name}" for name in (image, another)]
+        for node_name in self.nodes:
+            self.docker.run("exec", node_name, "ctr", "--namespace", "k8s.io", "images", "tag", "--force", *names)
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Output of kubectl as the administrator; ClusterError with its words when it fails."""
         done = self.kubectl_result(*arguments, stdin=stdin)

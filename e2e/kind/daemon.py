@@ -81,7 +81,7 @@ def start(environ: Mapping[str, str], *, progress: Progress) -> Docker:
         raise DockerError("no Docker answers, and starting one takes root; start Docker, or run this as root")
     home = _home(environ)
     progress.begin("docker", "unpacking Debian's")
-    _unpack(environ)
+    unpack(environ)
     (home / "run").mkdir(parents=True, exist_ok=True)
     docker = _ours(environ)
     log = home / "dockerd.log"
@@ -136,6 +136,17 @@ def stop(environ: Mapping[str, str]) -> bool:
     return True
 
 
+def unpacked(environ: Mapping[str, str]) -> Path | None:
+    """Where Debian's Docker lies unpacked, if it does."""
+    root = _root(environ)
+    return root if root.exists() else None
+
+
+def firewall(environ: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+    """The iptables that comes with it, and the environment that it runs in."""
+    return str(_root(environ) / "usr/sbin/iptables"), _ours(environ).environ
+
+
 def _runtime(home: Path) -> Path:
     """`capfit.py` as a program that needs no search for a Python: Docker starts it for every call of runc."""
     program = home / "capfit"
@@ -168,7 +179,8 @@ def _ours(environ: Mapping[str, str]) -> Docker:
     )
 
 
-def _unpack(environ: Mapping[str, str]) -> None:
+def unpack(environ: Mapping[str, str]) -> None:
+    """Unpack Debian's Docker into the cache, once; PackagesError where it cannot be had."""
     root = _root(environ)
     if root.exists():
         return

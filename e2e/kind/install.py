@@ -1,24 +1,20 @@
-"""Berth in a kind cluster: its images on the nodes, its CRDs, policies and operator.
-
-Installed from `operator.yaml` beside this file, or with BERTH_KIND_CHART=1 by Helm from charts/berth.
-"""
+"""Berth in a kind cluster: its images on the nodes, and its chart, as a platform team would install it."""
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from berth import __version__
+from e2e.chart.generate import CHART
+from e2e.chart.helm import Helm
 from e2e.ground.binaries import Binaries
 from e2e.ground.progress import Progress
 from e2e.images import berth, oci
-from e2e.kind.cluster import Cluster, ClusterError
+from e2e.kind.cluster import Cluster
 
 NAMESPACE = "berth-system"
+RELEASE = "berth"
 TRAINER = "berth-trainer:e2e"
 LABELS = {
     "nvidia.com/gpu.product": "NVIDIA-H800",
@@ -31,8 +27,7 @@ SETTINGS: Mapping[str, Any] = {
     "unconfirmedPodSeconds": 10,  # and its pods are not waited for as long as a production cluster would
 }
 _HERE = Path(__file__).parent
-_CHART = berth.ROOT / "charts" / "berth"
-_ROLLOUT_S = 180
+_ROLLOUT_S = 180.0
 
 
 def install(cluster: Cluster, *, progress: Progress, settings: Mapping[str, Any] = SETTINGS) -> None:
@@ -40,13 +35,24 @@ def install(cluster: Cluster, *, progress: Progress, settings: Mapping[str, Any]
     load_images(cluster, progress=progress)
     progress.begin("berth", "installing")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": _namespace()})
-    if os.environ.get("BERTH_KIND_CHART"):
-        helm_install(cluster, settings)
-    else:
-        apply_manifests(cluster, settings)
-    deployments = "deployment", "--all", "--namespace", NAMESPACE
-    cluster.kubectl("wait", "--for=condition=Available", *deployments, f"--timeout={_ROLLOUT_S}s")
+    upgrade(cluster, {"settings": dict(settings)})
     progress.end(f"runs in namespace {NAMESPACE}")
+
+
+def helm(cluster: Cluster) -> Helm:
+    """Helm for that cluster; its own files lie beside the kubeconfig."""
+    Binaries().ensure(["helm"])
+    directory = cluster.kubeconfig.parent / f"helm-{cluster.name}"
+    directory.mkdir(exist_ok=True)
+    return Helm(directory, kubeconfig=cluster.kubeconfig)
+
+
+def upgrade(cluster: Cluster, values: Mapping[str, Any], *options: str) -> None:
+    """Install or upgrade the release with its image from the nodes; returns when its pods are ready. HelmError."""
+    command = ("upgrade", "--install", RELEASE, str(berth.ROOT / CHART), "--namespace", NAMESPACE, *options)
+    image = {"pullPolicy": "Never", **values.get("image", {})}
+    waiting = ("--wait", "--timeout", f"{_ROLLOUT_S:.0f}s")
+    helm(cluster).run(*command, *waiting, values={**values, "image": image}, timeout_s=_ROLLOUT_S + 30)
 
 
 def load_images(cluster: Cluster, *, progress: Progress) -> None:
@@ -61,32 +67,6 @@ def load_images(cluster: Cluster, *, progress: Progress) -> None:
             else:
                 _build(name, archive, cluster)
             cluster.load(archive)
-
-
-def helm_install(cluster: Cluster, settings: Mapping[str, Any]) -> None:
-    """Install or upgrade the chart."""
-    helm = Binaries().ensure(["helm"])["helm"]
-    values = {"settings": dict(settings), "image": {"pullPolicy": "Never", "repository": "berth", "tag": __version__}}
-    command = [str(helm), "upgrade", "--install", "berth", str(_CHART), "--namespace", NAMESPACE, "--values", "-"]
-    command += ["--wait", "--timeout", f"{_ROLLOUT_S}s", "--kubeconfig", str(cluster.kubeconfig)]
-    done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"helm upgrade --install berth: {done.stderr.strip()[-2000:]}")
-
-
-def apply_manifests(cluster: Cluster, settings: Mapping[str, Any]) -> None:
-    """CRDs, policies and the operator, as plain manifests."""
-    cluster.kubectl("apply", "--server-side", "-f", str(berth.ROOT / "crds"), "-f", str(berth.ROOT / "policies"))
-    cluster.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "berth-settings", "namespace": NAMESPACE},
-            "data": {"settings.yaml": yaml.safe_dump(dict(settings))},
-        }
-    )
-    manifests = (_HERE / "operator.yaml").read_text().replace("berth:VERSION", berth.NAME)
-    cluster.kubectl("apply", "-f", "-", stdin=manifests)
 
 
 def _assemble(name: str, archive: Path, progress: Progress) -> None:

@@ -6,6 +6,7 @@ started again has lost its routes: connect again.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 
 from e2e.ground.api import Api, JsonObject
 from e2e.ground.waiting import until
@@ -15,23 +16,37 @@ _CNI = "/etc/cni/net.d/10-berth.conflist"
 _ASSIGN_S = 60.0
 
 
+Ranges = Mapping[str, tuple[str, str]]
+"""By node: the addresses of its pods (a CIDR), and its own address, to which other nodes send what is for them."""
+
+
 def connect(docker: Docker, api: Api, nodes: list[str]) -> None:
     """Write CNI settings and routes on the named nodes, which are containers and Nodes of that name."""
-
-    def assigned() -> dict[str, tuple[str, str]] | None:
-        found = {node["metadata"]["name"]: node for node in api.get("/api/v1/nodes")["items"]}
-        if not all(name in found and "podCIDR" in found[name]["spec"] for name in nodes):
-            return None
-        return {name: (found[name]["spec"]["podCIDR"], _address(found[name])) for name in nodes}
-
-    ranges = until(assigned, f"nodes {', '.join(nodes)} to be given addresses for pods", timeout_s=_ASSIGN_S)
+    ranges = until(
+        lambda: assigned(api.get("/api/v1/nodes")["items"], nodes),
+        f"nodes {', '.join(nodes)} to be given addresses for pods",
+        timeout_s=_ASSIGN_S,
+    )
     assert ranges is not None
-    for name in nodes:
-        settings = json.dumps(_settings(ranges[name][0])).encode()
-        docker.run("exec", "-i", name, "mkdir", "-p", "/etc/cni/net.d")
+    write(docker, ranges)
+
+
+def assigned(found: Iterable[JsonObject], names: Iterable[str]) -> Ranges | None:
+    """What the cluster has given to the named Nodes; None as long as one of them is missing or has nothing."""
+    nodes = {node["metadata"]["name"]: node for node in found}
+    if not all("podCIDR" in nodes.get(name, {}).get("spec", {}) for name in names):
+        return None
+    return {name: (nodes[name]["spec"]["podCIDR"], _address(nodes[name])) for name in names}
+
+
+def write(docker: Docker, ranges: Ranges) -> None:
+    """Settings and routes of each node. The settings come last: a kubelet is Ready from then on."""
+    for name, (own, _) in ranges.items():
+        docker.run("exec", name, "mkdir", "-p", "/etc/cni/net.d")
         for other, (pods, address) in ranges.items():
             if other != name:
                 docker.run("exec", name, "ip", "route", "replace", pods, "via", address)
+        settings = json.dumps(_settings(own)).encode()
         docker.run("exec", "-i", name, "cp", "/dev/stdin", _CNI, stdin=settings)
 
 

@@ -79,6 +79,18 @@ def grants(roles: Iterable[JsonObject]) -> Iterator[Grant]:
                         yield Grant(metadata["name"], group, resource, verb, metadata.get("namespace", ""), names)
 
 
+def rule(grant: Grant) -> JsonObject:
+    """A rule of a role that grants just that."""
+    names = {"resourceNames": list(grant.names)} if grant.names else {}
+    return {"apiGroups": [grant.group], "resources": [grant.resource], "verbs": [grant.verb], **names}
+
+
+def relying(taken: Grant, granted: Iterable[Grant], used: Iterable[Request]) -> list[Request]:
+    """Requests that this grant allows, and no other one."""
+    rest = [grant for grant in granted if grant != taken]
+    return sorted({r for r in used if taken.allows(r) and not any(grant.allows(r) for grant in rest)})
+
+
 def unneeded(granted: Iterable[Grant], used: Iterable[Request]) -> list[Grant]:
     """Grants that could be taken away and nothing would be refused: no request needs them, or another allows it too."""
     all_of_them = list(granted)

@@ -14,7 +14,7 @@ import yaml
 
 from e2e.chart.generate import CHART, ROOT
 from e2e.chart.helm import Helm, one
-from e2e.ground.api import Api, JsonObject
+from e2e.ground.api import JsonObject
 from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
 from tests.integration.scene import QUICK
@@ -38,13 +38,13 @@ def install(
     plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(ROOT / "crds"))
 
 
-def login(plane: ControlPlane, directory: Path) -> Path:
-    """A kubeconfig with a token of the operator's ServiceAccount, as its pod would have it."""
-    account = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/berth"
-    until(lambda: _there(plane.api, account), "the operator's ServiceAccount", timeout_s=15)
+def login(plane: ControlPlane, directory: Path, *, name: str = "berth", namespace: str = NAMESPACE) -> Path:
+    """A kubeconfig with a token of a ServiceAccount: without a name the operator's, as its pod would have it."""
+    account = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}"
+    until(lambda: not plane.api.gone(account), f"the ServiceAccount {namespace}/{name}", timeout_s=15)
     token = plane.api.create(f"{account}/token", {"spec": {"expirationSeconds": 3600}})["status"]["token"]
     authority = base64.b64encode((plane.layout.pki / "ca.crt").read_bytes()).decode()
-    path = directory / "berth.kubeconfig"
+    path = directory / f"{name}.kubeconfig"
     path.write_text(
         json.dumps(
             {
@@ -76,7 +76,3 @@ def rendered(helm: Helm, kind: str) -> Iterable[JsonObject]:
 def deployment(helm: Helm) -> JsonObject:
     """The operator's Deployment."""
     return one(helm.manifests(), "Deployment")
-
-
-def _there(api: Api, path: str) -> bool:
-    return bool(api.get(path))

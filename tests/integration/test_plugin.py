@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from berth.cli import completing
 from berth.cli.commands import plugin
 from e2e.ground.api import Api, JsonObject
 from e2e.ground.controlplane import ControlPlane
@@ -337,6 +338,24 @@ def test_a_watch_prints_again_when_something_changed_and_ends_with_ctrl_c(scene:
     assert running.returncode == 130
     assert f"{scene.namespace}/waits is Pending: UnknownPool" in seen
     assert re.fullmatch(r"--- \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", seen[0])
+
+
+def test_names_of_jobs_and_pools_are_completed(scene: Scene, berth: Plugin) -> None:
+    """By the options that were given so far, with or without the namespace before a slash; none is offered twice."""
+    scene.cluster([1])
+    for name in ("beta", "alpha"):
+        scene.submit(name, suspend=True)
+    there = ("--kubeconfig", str(berth.kubeconfig), "-n", scene.namespace)
+
+    def offered(*words: str) -> list[str]:
+        return list(completing.candidates(plugin, words))[:-1]
+
+    assert offered("explain", *there, "") == ["alpha", "beta"]
+    assert offered("history", *there, "al") == ["alpha"]
+    assert offered("release", *there, "beta", "") == ["alpha"]
+    assert offered("explain", *there[:2], f"{scene.namespace}/b") == [f"{scene.namespace}/beta"]
+    assert scene.pool in offered("tree", *there[:2], "")
+    assert offered("queue", *there, "--pool", scene.pool) == [scene.pool]
 
 
 def test_kubectl_runs_the_plugin(scene: Scene, control_plane: ControlPlane, berth: Plugin, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from e2e.ground.progress import Progress
 from e2e.kind import daemon, doctor, install
 from e2e.kind.cluster import Cluster
+from tests.kind.operators import Operators
 from tests.kind.scene import Scene
 
 _NAME = "berth-e2e"
@@ -18,10 +19,11 @@ _STOCK = bool(os.environ.get("BERTH_KIND_STOCK"))
 def cluster() -> Iterator[Cluster]:
     """Three nodes, two with eight accelerators each; Berth runs from its image.
 
-    KEEP=1 leaves it up, and the next run takes it as it is with REUSE=1.
+    KEEP=1 leaves it up, and the next run takes it with REUSE=1: the images that are there, the chart as it is now.
     """
     if os.environ.get("REUSE"):
         with Cluster.attach(_NAME, stock=_STOCK) as left:
+            install.upgrade(left, {"settings": dict(install.SETTINGS)})
             yield left
         return
     missing = doctor.lacking(doctor.examine(os.environ))
@@ -39,10 +41,17 @@ def cluster() -> Iterator[Cluster]:
                 made.delete()
 
 
+@pytest.fixture(scope="session")
+def operators(cluster: Cluster) -> Operators:
+    """The operator's pods, with the logs of those that are gone."""
+    return Operators(cluster)
+
+
 @pytest.fixture
-def scene(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Scene]:
+def scene(cluster: Cluster, operators: Operators, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """A namespace for one test, gone with all that is in it afterwards; what happened is told when the test fails."""
-    made = Scene(cluster, request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-"))
+    made = Scene(cluster, operators, request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-"))
     made.open()
     yield made
+    operators.gather()
     made.close()

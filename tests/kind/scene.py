@@ -8,6 +8,7 @@ from e2e.ground.api import Api, ApiError, JsonObject
 from e2e.ground.waiting import until
 from e2e.kind import install
 from e2e.kind.cluster import Cluster
+from tests.kind.operators import Operators
 
 _JOBS = "/apis/berth.dev/v1alpha1/namespaces/{}/trainingjobs"
 
@@ -15,8 +16,9 @@ _JOBS = "/apis/berth.dev/v1alpha1/namespaces/{}/trainingjobs"
 class Scene:
     """One namespace of a cluster with Berth in it."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, operators: Operators, namespace: str) -> None:
         self.cluster = cluster
+        self.operators = operators
         self.namespace = namespace
 
     @property
@@ -57,9 +59,13 @@ class Scene:
             },
         )
 
+    def path(self, name: str) -> str:
+        """Where the API server has a job."""
+        return f"{_JOBS.format(self.namespace)}/{name}"
+
     def job(self, name: str) -> JsonObject:
         """The job as it stands."""
-        return self.api.get(f"{_JOBS.format(self.namespace)}/{name}")
+        return self.api.get(self.path(name))
 
     def status(self, name: str) -> dict[str, Any]:
         """The job's status; empty before Berth has seen it."""
@@ -99,21 +105,14 @@ class Scene:
             self.cluster.kubectl_result("-n", self.namespace, "get", "pods,events", "-o", "wide").stdout,
             self.cluster.kubectl_result("get", "nodes,apool", "-o", "wide").stdout,
             self.cluster.kubectl_result("-n", install.NAMESPACE, "get", "pods", "-o", "wide").stdout,
-            "\n".join(self.operator_log().splitlines()[-20:]),
+            "\n".join(self._operators_said()),
         ]
         return "\n".join(parts)
 
-    def operator_log(self) -> str:
-        """Logs of all operators that there are."""
-        selector = "app.kubernetes.io/name=berth"
-        wanted = ("logs", "-l", selector, "--tail=-1", "--prefix=false", "--ignore-errors")
-        return self.cluster.kubectl_result("-n", install.NAMESPACE, *wanted).stdout
+    def uids(self, name: str) -> dict[str, str]:
+        """UIDs of a job's pods by name: the same pods have the same ones."""
+        return {pod: found["metadata"]["uid"] for pod, found in self.pods(name).items()}
 
-    def operator_lines(self) -> list[JsonObject]:
-        """The same, decoded."""
-        return [json.loads(line) for line in self.operator_log().splitlines() if line.startswith("{")]
-
-    def leader(self) -> str:
-        """Name of the operator's pod that holds the Lease."""
-        lease = self.api.get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/berth-operator")
-        return str(lease["spec"].get("holderIdentity") or "")
+    def _operators_said(self) -> list[str]:
+        self.operators.gather()
+        return [line[:400] for line in self.operators.log.splitlines()[-20:]]

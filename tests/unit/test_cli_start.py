@@ -23,7 +23,7 @@ def imported(code: str) -> set[str]:
 
 
 def test_help_imports_nothing_of_weight() -> None:
-    """It is what a shell runs at every completion."""
+    """It is what a shell runs at every completion; names of jobs cost the rest when they are asked for."""
     assert imported("import berth.__main__, berth.cli.commands").isdisjoint(HEAVY)
 
 
@@ -95,6 +95,14 @@ def test_kubectl_is_told_candidates_in_its_own_form() -> None:
     assert list(completing.candidates(plugin, ["top", "-o", ""])) == ["wide", "json", "yaml", "name", ":4"]
     assert list(completing.candidates(plugin, ["plan", "-f", ""]))[-1] == ":0"
     assert "explain" in {line.partition("\t")[0] for line in completing.candidates(plugin, [""])}
+
+
+def test_names_that_cannot_be_had_are_no_candidates(capfd: pytest.CaptureFixture[str]) -> None:
+    """A cluster that is not there, and rights that are missing, leave the line as it was typed; nothing is printed."""
+    for words in (["explain"], ["history"], ["release"], ["tree"]):
+        assert list(completing.candidates(plugin, [*words, "--kubeconfig", "/nowhere", ""])) == [":4"]
+    assert list(completing.candidates(plugin, ["queue", "--kubeconfig", "/nowhere", "--pool", ""])) == [":4"]
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -1,5 +1,8 @@
 """The network tree as a command draws it, and jobs that are planned on the same mirror."""
 
+# Lines of a terminal of 160 columns.
+# ruff: noqa: E501
+
 from typing import Any
 
 import pytest
@@ -107,14 +110,14 @@ def test_nodes_that_miss_a_level_are_told() -> None:
     assert lines[-1] == "1 node left out, for want of a label of some level: kubectl describe apool h800"
 
 
-def what_becomes_of(*jobs: Json, mirror: Mirror, new: str) -> str:
+def what_becomes_of(*jobs: Json, mirror: Mirror, new: str, screen: Screen = NARROW) -> str:
     """What `plan` says of the job `new` among these."""
     found = Filled(mirror)
     for job in jobs:
         put_job(found, read_job(job))
     obj = next(job for job in jobs if job["metadata"]["name"] == new)
     [planned] = plan.decided(found, [obj], now=1_000_000)
-    return "\n".join(plan.lines(planned, 1_000_000, NARROW))
+    return "\n".join(plan.lines(planned, 1_000_000, screen))
 
 
 def test_a_job_that_fits_is_told_where_it_would_run() -> None:
@@ -144,6 +147,32 @@ team/new would wait: TopologyBlocked
                     leaf s1/lb (of 1); may start at 1970-01-12T13:47Z if running
                     jobs end by their maxDuration, 24h assumed for one that
                     declares none
+  position          1 in the queue of its pools
+  estimated start   1970-01-12T13:47:00Z (in 20s)
+  nearest           topology.policy Preferred: could start now over 2 leaves
+  nearest           topology.level spine: could start now under spine s2
+  nearest           replicas 1: could start now on node b1
+  nearest           devicesPerReplica 4: could start now on node b1"""
+    )
+
+
+def test_a_plan_has_room_on_a_wide_terminal() -> None:
+    """The same in fewer lines: of one that starts, and of one that waits."""
+    fits = job_object("new", maxDuration="2h")
+    assert what_becomes_of(fits, mirror=a_mirror(TRAIN, TUNE), new="new", screen=Screen(160)) == (
+        """\
+team/new could start now
+  asks for          2 replicas of 8 devices, any pool, priority 0, maxDuration 2h
+  Placed            Contiguous: 2 replicas on 2 nodes over 2 leaves under spine s2 of pool h800
+  nodes             c2,d2"""
+    )
+    waits = job_object("new", topology={"level": "leaf", "policy": "Required"})
+    assert what_becomes_of(waits, mirror=a_mirror(TRAIN, TUNE), new="new", screen=Screen(160)) == (
+        """\
+team/new would wait: TopologyBlocked
+  asks for          2 replicas of 8 devices, Required leaf, any pool, priority 0, no maxDuration
+  why               needs 2 free nodes under one leaf; the most free is 1 under leaf s1/lb (of 1); may start at 1970-01-12T13:47Z if running jobs end by their
+                    maxDuration, 24h assumed for one that declares none
   position          1 in the queue of its pools
   estimated start   1970-01-12T13:47:00Z (in 20s)
   nearest           topology.policy Preferred: could start now over 2 leaves

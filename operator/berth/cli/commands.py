@@ -38,7 +38,7 @@ def _scoped(found: dict[str, Any]) -> None:
 @options.cluster
 @options.namespace
 @options.everywhere
-@click.option("--pool", help="Only jobs that may run in this pool.")
+@click.option("--pool", help="Only jobs that may run in this pool.", shell_complete=options.completed("pools"))
 @options.output(*_LISTS)
 @options.watch
 def queue(pool: str | None, output: str | None, watch: bool, **found: Any) -> None:
@@ -56,7 +56,7 @@ _EXIT_CODE = click.option(
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=options.completed("jobs"))
 @options.cluster
 @options.namespace
 @options.output("json", "yaml", "name")
@@ -74,7 +74,7 @@ def explain(job: str, output: str | None, watch: bool, exit_code: bool, **found:
 
 
 @click.command()
-@click.argument("job")
+@click.argument("job", shell_complete=options.completed("jobs"))
 @options.cluster
 @options.namespace
 @options.output("json", "yaml", "name")
@@ -103,7 +103,7 @@ def top(output: str | None, watch: bool, **found: Any) -> None:
 
 
 @click.command()
-@click.argument("pool", nargs=-1)
+@click.argument("pool", nargs=-1, shell_complete=options.completed("pools"))
 @options.cluster
 @click.option("--nodes", is_flag=True, help="Down to the single node.")
 @options.output("wide", "json", "yaml")
@@ -224,7 +224,7 @@ def snapshot(**found: Any) -> None:
 
 
 @click.command()
-@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, metavar="[JOB]...", shell_complete=options.completed("jobs"))
 @options.cluster
 @options.namespace
 @options.everywhere

@@ -6,7 +6,7 @@ has failed for good. 130 after Ctrl-C, 143 after SIGTERM.
 
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -51,6 +51,18 @@ def watch(command: F) -> F:
     """`-w`."""
     text = "Print again whenever something changes, until Ctrl-C."
     return click.option("-w", "--watch", is_flag=True, help=text)(command)
+
+
+def completed(kind: Literal["jobs", "pools"]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Candidates for an argument or an option: names of what is in the cluster."""
+
+    def candidates(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+        from berth.cli import completing
+
+        found = {"jobs": completing.jobs, "pools": completing.pools}[kind](context.params, incomplete)
+        return [name for name in found if name.startswith(incomplete)]
+
+    return candidates
 
 
 def run(work: Coroutine[Any, Any, int]) -> None:
