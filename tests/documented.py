@@ -26,6 +26,11 @@ _MIRRORED = (
     "--set image.repository=registry.example/ml/berth"
 )
 
+_WHAT_IF = (
+    "berth simulate now.yaml --set job=vision/resnet,replicas=2 --set job=vision/resnet,level=leaf,policy=Required"
+)
+_QUEUED = "takes a job that waits; test_simulate_live.py asks about one"
+
 STORIES: dict[str, tuple[str, ...]] = {
     # A cluster without Helm, the operator run from a clone; then its users.
     "by hand": (
@@ -62,6 +67,9 @@ STORIES: dict[str, tuple[str, ...]] = {
         "kubectl berth tree",
         "kubectl berth tree h800",
         "kubectl berth history flaky -n vision",
+        "berth simulate scenarios/small.yaml --out results",
+        "berth snapshot > now.yaml",
+        "berth simulate now.yaml --html future.html",
         "berth replay cycle.json",
         "berth replay cycle.json --explain llm/llama",
         "kubectl label namespace vision berth.dev/managed=true",
@@ -112,6 +120,14 @@ LEFT_OUT: dict[str, str] = {
     "kubectl delete tj": "takes a name; run by most other tests",
     "helm upgrade --install": "is completed above; test_chart_release.py runs it",
     "make bench ONLY=plugin_help": "a benchmark",
+    "berth simulate FILE": "FILE is the user's; run for small.yaml",
+    "berth simulate scenarios/small.yaml": "the same; run with --out",
+    "berth simulate mine.yaml": "mine.yaml is the user's; test_sim_scenario_mistakes.py has its mistakes",
+    "berth simulate --from-cluster --job vision/resnet --replicas 2": _QUEUED,
+    "kubectl berth simulate --from-cluster --job resnet --replicas 2": _QUEUED,
+    _WHAT_IF: _QUEUED,
+    "kubectl berth snapshot": "run as `berth snapshot`",
+    "kubectl berth plan": "takes a file; run with two",
 }
 
 

@@ -37,7 +37,7 @@ class Person:
     def __init__(self, plane: ControlPlane, binaries: Binaries, home: Path) -> None:
         self.plane = plane
         self.home = home
-        for name in ("charts", "crds", "examples", "policies"):
+        for name in ("charts", "crds", "examples", "policies", "scenarios"):
             (home / name).symlink_to(ROOT / name)
         programs = home / "bin"
         programs.mkdir()
