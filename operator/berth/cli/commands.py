@@ -195,17 +195,20 @@ def simulate(
     namespace = found["namespace"]
 
     def work() -> int:
-        from berth.cli import forecast
-        from berth.cli import simulate as simulating
-        from berth.sim.scenario.cases import Changes
-
         if asked:
+            from berth.cli import forecast
+
             document = forecast.from_cluster(_target(found)) if file is None else forecast.from_file(file)
             base = Path(file).parent if file is not None else Path()
             question = forecast.asked(document, base, job, replicas, sets, namespace)
             return forecast.answer(question, output)
+        from berth.cli import simulate as simulating
+        from berth.sim.scenario.cases import Changes
+
         outputs = simulating.Outputs.of(output, html, json_, out)
         if file is None:
+            from berth.cli import forecast
+
             ready = forecast.ready(forecast.from_cluster(_target(found)), Path())
         else:
             ready = simulating.read(file, Changes(policies or None, loads or None, seeds))
