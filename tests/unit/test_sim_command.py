@@ -17,7 +17,7 @@ from berth.cli.files import whole
 from tests.unit.test_sim_scenario_mistakes import LISTED, SCENARIO
 
 ROOT = Path(__file__).parents[2]
-LONG = SCENARIO.replace("jobs: 10", "jobs: 6000").replace("fixed: 1h", "exponential: 1h")
+LONG = SCENARIO.replace("jobs: 10", "jobs: 12000").replace("fixed: 1h", "exponential: 1h")
 QUEUE = LISTED.replace("load: 0.8\n", "").replace("replicas: 3", "replicas: 15")
 
 

@@ -8,6 +8,8 @@ from berth.sim.playing import Told
 from berth.text import age
 
 _TERMINAL_SECONDS, _PLAIN_SECONDS = 0.2, 10.0
+_FIRST_SECONDS = 1.0
+"""A log hears once that it has begun to move, and then now and then."""
 
 
 class Ticker:
@@ -19,7 +21,7 @@ class Ticker:
         self._quiet = not (self._terminal if wanted is None else wanted)
         self._clock = clock
         self._began = clock()
-        self._last = self._began - (_TERMINAL_SECONDS if self._terminal else 0)
+        self._last = self._began - (_TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS - _FIRST_SECONDS)
         self._done = 0
         self._shown = False
 
