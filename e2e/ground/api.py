@@ -13,6 +13,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -27,6 +28,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _TIMEOUT_S = 30.0
+_IDLE_S = 60.0
 _WORKERS = 8
 
 JsonObject = dict[str, Any]
@@ -80,7 +82,7 @@ class Api:
         self._timeout_s = timeout_s
         self._token = token
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._idle: list[http.client.HTTPSConnection] = []
+        self._idle: list[tuple[http.client.HTTPSConnection, float]] = []
         self._lock = threading.Lock()
 
     @classmethod
@@ -118,7 +120,7 @@ class Api:
         """Close the idle connections; later requests open new ones."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
     def gone(self, path: str) -> bool:
@@ -190,7 +192,7 @@ class Api:
             connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            self._idle.append((connection, time.monotonic()))
         if response.status >= http.client.BAD_REQUEST:
             raise ApiError(method, path, response.status, answer)
         return answer
@@ -198,11 +200,13 @@ class Api:
     def _take(self) -> http.client.HTTPSConnection:
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection, used = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
                 break
-            # An idle connection with something to read was closed by the server, as by one that was restarted.
-            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+            # The server closes what was idle for 90 s, perhaps just as the next request is on its way. A connection
+            # with something to read was closed by the server, as by one that was restarted.
+            fresh = time.monotonic() - used < _IDLE_S
+            if fresh and connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
                 return connection
             connection.close()
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._context)

@@ -43,9 +43,11 @@ def guarded_plane(programs: Binaries) -> Iterator[ControlPlane]:
         )
         until(lambda: _aggregated(plane.api), "the role edit to have TrainingJobs", timeout_s=15)
         plane.api.create(POOLS, pool("in-force"))
+        plane.api.create("/api/v1/namespaces", {"metadata": {"name": "in-force", "labels": {MANAGED: "true"}}})
         with person(plane, "kube-system", "device-plugin") as nobody_special:
             until(lambda: _in_force(nobody_special), "the policies to be in force", timeout_s=30)
         plane.api.delete(f"{POOLS}/in-force")
+        plane.api.delete("/api/v1/namespaces/in-force")
         yield plane
 
 
@@ -120,15 +122,22 @@ def fleet(guarded_plane: ControlPlane, berth: OperatorProcess, tenant: Tenant) -
 def _in_force(api: Api) -> bool:
     """Whether the API server goes by the policies: it reads them, and their parameters, a moment after they are there.
 
-    Two of them are tried, the first and the last in order of files.
+    Three are tried, the first and the last in order of files, and the one for which the namespace's labels count.
     """
     forged = {"metadata": {"name": "x", "labels": {"berth.dev/job-uid": "x", "berth.dev/epoch": "1"}}}
     pod = {**forged, "spec": {"containers": [{"name": "main", "image": "none"}]}}
+    asking = {"name": "main", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    device = {"metadata": {"name": "x"}, "spec": {"containers": [asking]}}
     said = (
         refusal(lambda: api.create("/api/v1/namespaces/default/pods?dryRun=All", pod)),
         refusal(lambda: api.patch(f"{POOLS}/in-force/status?dryRun=All", {"status": {}})),
+        refusal(lambda: api.create("/api/v1/namespaces/in-force/pods?dryRun=All", device)),
     )
-    return said[0].startswith("berth-") and "status: cannot be written by" in said[1]
+    return (
+        said[0].startswith("berth-")
+        and "status: cannot be written by" in said[1]
+        and said[2].startswith("berth-accelerators")
+    )
 
 
 def _aggregated(api: Api) -> bool:

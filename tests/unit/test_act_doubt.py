@@ -12,7 +12,7 @@ from berth.core import explain
 from berth.core.cycle import cycle
 from berth.core.model import Record
 from berth.core.plan import Decision, Plan, Verb
-from berth.kube.errors import ApiError
+from berth.kube.errors import ApiError, Transient
 from tests.unit.acting import KEY, PODS, STATUS, UID, Ground
 from tests.unit.small_cluster import refusal, unreachable
 from tests.unit.wire_objects import a_template, job_object, placed, pod_object, status_of
@@ -210,8 +210,11 @@ async def test_a_fault_of_the_server_that_lasts_is_a_refusal(ground: Ground) -> 
     assert [entry.key for entry in ground.mirror.unprobed()] == [KEY], "the next attempt is not begun in the dark"
 
 
+TERM = Transient(request="create pods", status=0, reason="LeaseLost", message="0.0 s left of the term")
+
+
 @pytest.mark.parametrize(
-    "error", [unreachable(), refusal(503, "ServiceUnavailable"), refusal(504, "Timeout"), refusal(429, "TooMany")]
+    "error", [unreachable(), TERM, refusal(503, "ServiceUnavailable"), refusal(504, "Timeout"), refusal(429, "TooMany")]
 )
 async def test_a_server_that_is_away_is_waited_for(ground: Ground, error: ApiError) -> None:
     """However long: the attempt stands, and its pods are made when it is back."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from berth.api.wire import cut
 from berth.cluster.quantities import amount
-from berth.kube.errors import ApiError, TooManyRequests, Transient, Unreachable
+from berth.kube.errors import ApiError, TooManyRequests, Transient
 
 _POD_FIELD = re.compile(r"\b(?:spec|metadata)\.(?=[a-zA-Z])")
 _PREAMBLE = re.compile(
@@ -18,7 +18,7 @@ _PREAMBLE = re.compile(
     r'^Pod in version "v1" cannot be handled as a Pod: (strict decoding error: )?'
 )
 _WRONG_TYPE = re.compile(r"^json: cannot unmarshal (\w+) into Go struct field \w+\.(\S+) of type (\S+)$")
-_AWAY = (503, 504)
+_AWAY = (0, 503, 504)
 _TYPES = {"[]string": "a list of strings", "string": "a string", "bool": "true or false"}
 
 
@@ -38,8 +38,11 @@ def told(error: ApiError, pod: dict[str, Any] | None = None) -> str:
 
 
 def away(error: Transient) -> bool:
-    """Whether a fault is the API server's own, and over when it is back; not one of what it asks, such as a webhook."""
-    return isinstance(error, Unreachable | TooManyRequests) or error.status in _AWAY
+    """Whether a fault is over when the API server is back, or this operator's term is renewed.
+
+    Else it is one of what the server asks, such as a webhook. Without an answer there is no such fault.
+    """
+    return isinstance(error, TooManyRequests) or error.status in _AWAY
 
 
 def taken(name: str) -> str:
