@@ -40,11 +40,11 @@ class Earlier:
 
 
 def unpack(directory: Path) -> Earlier:
-    """Unpack it. Without the history it is not to be had: the test is left out, and says what helps."""
+    """Unpack it. Without the history it is not to be had: that fails the test, and says what helps."""
     if not (ROOT / ".git").exists():
-        pytest.skip(f"needs commit {COMMIT}, and this is no git repository: clone it")
+        pytest.fail(f"needs commit {COMMIT}, and this is no git repository: clone it")
     if _git("rev-parse", "--is-shallow-repository").strip() == b"true" and not _known():
-        pytest.skip(f"needs commit {COMMIT}, which a shallow clone does not have: git fetch --unshallow")
+        pytest.fail(f"needs commit {COMMIT}, which a shallow clone does not have: git fetch --unshallow")
     if not _known():
         pytest.fail(f"commit {COMMIT} is not in the history: COMMIT in {__name__} has to name one that is")
     with tarfile.open(fileobj=io.BytesIO(_git("archive", COMMIT, "operator", CHART))) as archive:

@@ -1,6 +1,6 @@
 """The record of a run: what happened to every job and every node, as plain facts. All figures are computed from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from berth.sim.case import Outage, Task
 
@@ -13,9 +13,9 @@ class Spent:
     `stopping`: nothing runs any more, from a node's failure or the stop until the devices are given back.
     """
 
-    starting: int = 0
     useful: int = 0
     slowed: int = 0
+    starting: int = 0
     checkpointing: int = 0
     restoring: int = 0
     lost: int = 0
@@ -24,8 +24,11 @@ class Spent:
     @property
     def seconds(self) -> int:
         """All of it."""
-        work = self.useful + self.slowed + self.lost
-        return self.starting + work + self.checkpointing + self.restoring + self.stopping
+        return sum(getattr(self, name) for name in SPENT)
+
+
+SPENT = tuple(field.name for field in fields(Spent))
+"""What an attempt's seconds may have been."""
 
 
 @dataclass(frozen=True, slots=True)

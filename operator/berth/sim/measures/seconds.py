@@ -10,35 +10,25 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 
 from berth.sim.measures.ground import Ground, held, stints
-from berth.sim.record import Run, Spent
+from berth.sim.record import SPENT, Run, Spent
 
-_SPENT = tuple(field.name for field in fields(Spent))
-_SECONDS = attrgetter(*_SPENT)
+_SECONDS = attrgetter(*SPENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Buckets:
-    """Device-seconds of a pool, of a tenant in it (then without `idle` and `down`), or of sums of them."""
+class Buckets(Spent):
+    """Device-seconds of a pool, of a tenant in it (then without `idle` and `down`), or of sums of them.
 
-    useful: int = 0
-    slowed: int = 0
-    starting: int = 0
-    checkpointing: int = 0
-    restoring: int = 0
-    lost: int = 0
-    stopping: int = 0
+    `seconds`: what gangs had.
+    """
+
     idle: int = 0
     down: int = 0
 
     @property
-    def held(self) -> int:
-        """What gangs had."""
-        return sum(getattr(self, name) for name in _SPENT)
-
-    @property
     def total(self) -> int:
         """All of it; of a pool: its devices times the seconds of the run."""
-        return self.held + self.idle + self.down
+        return self.seconds + self.idle + self.down
 
     def __add__(self, other: "Buckets") -> "Buckets":
         return Buckets(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -95,11 +85,11 @@ def by_tenant(run: Run) -> dict[tuple[str, str], Buckets]:
     sums: dict[tuple[str, str], list[int]] = {}
     for life, stint in stints(run):
         devices = held(life, stint)
-        row = sums.setdefault((stint.pool, life.task.tenant), [0] * len(_SPENT))
+        row = sums.setdefault((stint.pool, life.task.tenant), [0] * len(SPENT))
         for i, seconds in enumerate(_SECONDS(stint.spent)):
             if seconds:
                 row[i] += devices * seconds
-    return {key: Buckets(**dict(zip(_SPENT, row, strict=True))) for key, row in sorted(sums.items())}
+    return {key: Buckets(**dict(zip(SPENT, row, strict=True))) for key, row in sorted(sums.items())}
 
 
 def by_pool(
@@ -122,7 +112,7 @@ def by_pool(
                         away[stint.pool] -= devices * (min(b, stint.end) - max(a, stint.start))
     found = {}
     for name, ground in pools.items():
-        idle = ground.capacity * run.end - gangs[name].held - away[name]
+        idle = ground.capacity * run.end - gangs[name].seconds - away[name]
         found[name] = gangs[name] + Buckets(idle=idle, down=away[name])
     return found
 
