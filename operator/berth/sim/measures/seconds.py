@@ -17,18 +17,20 @@ _SECONDS = attrgetter(*SPENT)
 
 @dataclass(frozen=True, slots=True)
 class Buckets(Spent):
-    """Device-seconds of a pool, of a tenant in it (then without `idle` and `down`), or of sums of them.
-
-    `seconds`: what gangs had.
-    """
+    """Device-seconds of a pool, of a tenant in it (then without `idle` and `down`), or of sums of them."""
 
     idle: int = 0
     down: int = 0
 
     @property
+    def held(self) -> int:
+        """What gangs had."""
+        return self.seconds
+
+    @property
     def total(self) -> int:
         """All of it; of a pool: its devices times the seconds of the run."""
-        return self.seconds + self.idle + self.down
+        return self.held + self.idle + self.down
 
     def __add__(self, other: "Buckets") -> "Buckets":
         return Buckets(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -112,7 +114,7 @@ def by_pool(
                         away[stint.pool] -= devices * (min(b, stint.end) - max(a, stint.start))
     found = {}
     for name, ground in pools.items():
-        idle = ground.capacity * run.end - gangs[name].seconds - away[name]
+        idle = ground.capacity * run.end - gangs[name].held - away[name]
         found[name] = gangs[name] + Buckets(idle=idle, down=away[name])
     return found
 

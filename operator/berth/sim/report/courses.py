@@ -58,7 +58,7 @@ def _tenants(uses: Sequence[Use]) -> list[str]:
     """The tenants that held most, most first."""
     sums: dict[str, int] = {}
     for use in uses:
-        sums[use.tenant] = sums.get(use.tenant, 0) + use.buckets.seconds
+        sums[use.tenant] = sums.get(use.tenant, 0) + use.buckets.held
     return sorted(sums, key=lambda name: (-sums[name], name))[:_TOP]
 
 
