@@ -1,15 +1,13 @@
 """Figures of placement: what an independent pilot found of the baselines, and how far a cycle is from the optimum."""
 
-from pathlib import Path
-
 from berth.sim.engine import run
 from berth.sim.quality import measure
 from berth.sim.scenario import cases
 from berth.sim.scenario.cases import Changes
 from e2e.bench.figures import Figure, bench
+from e2e.bench.simulator import LINGJUN, crossing
 from e2e.ground.progress import Progress
 
-_SCENARIO = Path(__file__).parents[2] / "scenarios" / "lingjun-kalos.yaml"
 _PILOT = {0.60: {"tree-best-fit": 1.8, "random": 64.0, "name-order": 64.0}, 0.85: {"tree-best-fit": 6.9}}
 """Pairs of a gang's hosts under different spines, in per cent, by load and policy: what the pilot published."""
 _SEEDS, _BATCHES = 5, 60
@@ -30,13 +28,11 @@ def pilot_085(progress: Progress) -> Figure:
 def _pilot(name: str, load: float, progress: Progress) -> Figure:
     expected = _PILOT[load]
     found: dict[str, list[float]] = {policy: [] for policy in expected}
-    ready = cases.load(_SCENARIO, Changes(policies=tuple(expected), loads=(load,), seeds=_SEEDS))
+    ready = cases.load(LINGJUN, Changes(policies=tuple(expected), loads=(load,), seeds=_SEEDS))
     for setting in ready.settings():
         progress.begin(name, f"{setting.policy}, seed {setting.seed}")
         case = ready.case(setting)
-        spine = next(spread for spread in measure(run(case), case).spreads if spread.level == "spine")
-        assert spine.crossing is not None, "gangs of several hosts ran"
-        found[setting.policy].append(round(100 * spine.crossing, 2))
+        found[setting.policy].append(round(100 * crossing(measure(run(case), case)), 2))
         progress.end(f"{setting.policy}, seed {setting.seed}: {found[setting.policy][-1]} %")
     means = {policy: round(sum(values) / len(values), 2) for policy, values in found.items()}
     return Figure(
@@ -46,7 +42,7 @@ def _pilot(name: str, load: float, progress: Progress) -> Figure:
         goal=f"within one point of the pilot's {expected['tree-best-fit']}",
         conditions={
             "what": "pairs of a gang's hosts under different spines, weighted by device-hours, tree best fit",
-            "scenario": _SCENARIO.name,
+            "scenario": LINGJUN.name,
             "load": load,
             "seeds": _SEEDS,
             "by_seed": found,

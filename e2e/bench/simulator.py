@@ -11,13 +11,14 @@ from pathlib import Path
 from berth.sim import playing
 from berth.sim.engine import run
 from berth.sim.playing import Told
-from berth.sim.quality import Result
+from berth.sim.quality import Quality, Result
 from berth.sim.scenario import cases
 from berth.sim.scenario.cases import Changes, Ready
 from e2e.bench.figures import Figure, bench
 from e2e.ground.progress import Progress
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
+LINGJUN = SCENARIOS / "lingjun-kalos.yaml"
 BASELINE = "tree-best-fit"
 SEEDS = 2
 
@@ -32,15 +33,16 @@ class _Quiet:
         """Nothing."""
 
 
-def _crossing(results: list[Result], policy: str) -> list[float]:
-    """Share of a gang's host pairs under different spines, by seed."""
-    found = []
-    for result in results:
-        if result.quality.policy == policy:
-            spread = next(one for one in result.quality.spreads if one.level == "spine")
-            assert spread.crossing is not None, "some gang has several hosts"
-            found.append(spread.crossing)
-    return found
+def crossing(quality: Quality) -> float:
+    """Share of a gang's host pairs under different spines, in one run on one pool."""
+    spread = next(one for one in quality.spreads if one.level == "spine")
+    assert spread.crossing is not None, "some gang has several hosts"
+    return spread.crossing
+
+
+def _crossings(results: list[Result], policy: str) -> list[float]:
+    """The same of a policy's runs, by seed."""
+    return [crossing(result.quality) for result in results if result.quality.policy == policy]
 
 
 def _waits(results: list[Result], policy: str) -> list[float | None]:
@@ -50,13 +52,13 @@ def _waits(results: list[Result], policy: str) -> list[float | None]:
 
 
 def _lingjun(name: str, load: float, progress: Progress) -> Figure:
-    ready = cases.load(SCENARIOS / "lingjun-kalos.yaml", Changes(("berth", BASELINE), (load,), SEEDS))
+    ready = cases.load(LINGJUN, Changes(("berth", BASELINE), (load,), SEEDS))
     jobs = ready.scenario.workload.draw
     assert jobs is not None, "the scenario is drawn"
     progress.begin(name, f"{jobs.jobs} gangs on 847 hosts, load {load:g}, {SEEDS} seeds, two policies")
     settings = ready.settings()
     results = list(playing.play(ready, settings, processes=1, watcher=_Quiet(), stop=lambda: False))
-    own, base = _crossing(results, "berth"), _crossing(results, BASELINE)
+    own, base = _crossings(results, "berth"), _crossings(results, BASELINE)
     value = sum(own) / sum(base)
     progress.end(f"{value:.3f} of {BASELINE}'s")
     return Figure(

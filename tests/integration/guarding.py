@@ -19,7 +19,7 @@ from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
 from tests.integration.scene import POOLS, QUICK, ROOT, Scene, install
-from tests.integration.tenants import MANAGED, RBAC, Tenant, bind, person, refusal, token
+from tests.integration.tenants import MANAGED, RBAC, Tenant, bind, hold_again, person, token
 from tests.manifests import pool
 
 _numbers = itertools.count(1)
@@ -42,12 +42,9 @@ def guarded_plane(programs: Binaries) -> Iterator[ControlPlane]:
             f"{RBAC}/clusterroles", {"metadata": {"name": "berth-test-edit", "labels": label}, "rules": rules}
         )
         until(lambda: _aggregated(plane.api), "the role edit to have TrainingJobs", timeout_s=15)
-        plane.api.create(POOLS, pool("in-force"))
+        plane.api.create(POOLS, pool("in-force", nodeSelector={"matchLabels": {"nodes": "none"}}))
         plane.api.create("/api/v1/namespaces", {"metadata": {"name": "in-force", "labels": {MANAGED: "true"}}})
-        with person(plane, "kube-system", "device-plugin") as nobody_special:
-            until(lambda: _in_force(nobody_special), "the policies to be in force", timeout_s=30)
-        plane.api.delete(f"{POOLS}/in-force")
-        plane.api.delete("/api/v1/namespaces/in-force")
+        hold_again(plane)
         yield plane
 
 
@@ -117,27 +114,6 @@ def fleet(guarded_plane: ControlPlane, berth: OperatorProcess, tenant: Tenant) -
     yield scene
     scene.clear()
     nodes.remove(api, added)
-
-
-def _in_force(api: Api) -> bool:
-    """Whether the API server goes by the policies: it reads them, and their parameters, a moment after they are there.
-
-    Three are tried, the first and the last in order of files, and the one for which the namespace's labels count.
-    """
-    forged = {"metadata": {"name": "x", "labels": {"berth.dev/job-uid": "x", "berth.dev/epoch": "1"}}}
-    pod = {**forged, "spec": {"containers": [{"name": "main", "image": "none"}]}}
-    asking = {"name": "main", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
-    device = {"metadata": {"name": "x"}, "spec": {"containers": [asking]}}
-    said = (
-        refusal(lambda: api.create("/api/v1/namespaces/default/pods?dryRun=All", pod)),
-        refusal(lambda: api.patch(f"{POOLS}/in-force/status?dryRun=All", {"status": {}})),
-        refusal(lambda: api.create("/api/v1/namespaces/in-force/pods?dryRun=All", device)),
-    )
-    return (
-        said[0].startswith("berth-")
-        and "status: cannot be written by" in said[1]
-        and said[2].startswith("berth-accelerators")
-    )
 
 
 def _aggregated(api: Api) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from e2e.ground.api import Api, ApiError, JsonObject
 from e2e.ground.controlplane import ControlPlane
+from e2e.ground.waiting import until
+from tests.integration.scene import POOLS
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -92,3 +94,33 @@ def token(api: Api, namespace: str, account: str) -> str:
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
     return str(api.create(path, request)["status"]["token"])
+
+
+def hold_again(plane: ControlPlane) -> None:
+    """Wait until the API server goes by the policies, as it does a moment after they or their parameters changed.
+
+    Who changes them in a test ends with this, so that the next test finds what stands in the files.
+    """
+    with person(plane, "kube-system", "device-plugin") as nobody_special:
+        until(lambda: _in_force(nobody_special), "the policies to be in force", timeout_s=30)
+
+
+def _in_force(api: Api) -> bool:
+    """Whether the API server goes by the policies: it reads them, and their parameters, a moment after they are there.
+
+    Three are tried, the first and the last in order of files, and the one for which the namespace's labels count.
+    """
+    forged = {"metadata": {"name": "x", "labels": {"berth.dev/job-uid": "x", "berth.dev/epoch": "1"}}}
+    pod = {**forged, "spec": {"containers": [{"name": "main", "image": "none"}]}}
+    asking = {"name": "main", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    device = {"metadata": {"name": "x"}, "spec": {"containers": [asking]}}
+    said = (
+        refusal(lambda: api.create("/api/v1/namespaces/default/pods?dryRun=All", pod)),
+        refusal(lambda: api.patch(f"{POOLS}/in-force/status?dryRun=All", {"status": {}})),
+        refusal(lambda: api.create("/api/v1/namespaces/in-force/pods?dryRun=All", device)),
+    )
+    return (
+        said[0].startswith("berth-")
+        and "status: cannot be written by" in said[1]
+        and said[2].startswith("berth-accelerators")
+    )

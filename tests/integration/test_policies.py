@@ -11,7 +11,7 @@ from e2e.ground.controlplane import ControlPlane
 from e2e.ground.waiting import until
 from e2e.running import OperatorProcess
 from tests.integration.scene import ROOT
-from tests.integration.tenants import ADMISSION, PARAMETERS, Tenant, refusal
+from tests.integration.tenants import ADMISSION, PARAMETERS, Tenant, hold_again, refusal
 from tests.manifests import job
 
 pytestmark = pytest.mark.cluster
@@ -85,6 +85,7 @@ def without_parameters(guarded_plane: ControlPlane) -> Iterator[None]:
     guarded_plane.api.delete(PARAMETERS)
     yield
     guarded_plane.kubectl("apply", "-f", str(ROOT / "policies" / "parameters.yaml"))
+    hold_again(guarded_plane)
 
 
 def test_without_parameters_managed_namespaces_close_and_others_go_on(
@@ -123,6 +124,7 @@ def test_a_policy_that_warns_or_audits_lets_pass(
         until(heard, f"the pod to be taken, by {action}", timeout_s=15)
     finally:
         guarded_plane.api.patch(path, {"spec": {"validationActions": ["Deny"]}})
+        hold_again(guarded_plane)
 
 
 def test_only_the_documented_names_of_berth_stand_in_the_files() -> None:

@@ -91,16 +91,16 @@ def _progressing(kind: type[Progress]) -> Simulation:
 _RUNS = count()
 
 
-def _later_each_time(case: Case) -> Run:
+def runs_otherwise_each_time(case: Case) -> Run:
     return run(replace(case, every=case.every + next(_RUNS) % 2))
 
 
-def _forgets_who_waits(case: Case) -> Run:
+def forgets_who_waits(case: Case) -> Run:
     record = run(case)
     return replace(record, lives=tuple(life for life in record.lives if life.stints))
 
 
-def _ignores_required_levels(case: Case) -> Run:
+def ignores_required_levels(case: Case) -> Run:
     tasks = tuple(replace(task, gang=replace(task.gang, level=None)) for task in case.tasks)
     record = run(replace(case, tasks=tasks))
     lives = zip(record.lives, case.tasks, strict=True)
@@ -114,6 +114,3 @@ works_on_where_a_node_is_down = _going(_WorksOn)
 saves_what_was_not_written = _progressing(_KeepsAll)
 counts_lost_work = _progressing(_LosesNothing)
 forgets_to_restore = _progressing(_ForgetsToRestore)
-runs_otherwise_each_time = _later_each_time
-forgets_who_waits = _forgets_who_waits
-ignores_required_levels = _ignores_required_levels

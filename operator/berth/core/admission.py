@@ -148,6 +148,13 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
     return None
 
 
+def holds_it_empty(gang: Gang, pool: Pool) -> bool:
+    """Whether a suitable pool would have room for a gang if nothing at all were taken, as far as is quick to say."""
+    if unsuitable(gang, pool) is not None:
+        return False
+    return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)], default=0) >= gang.replicas
+
+
 Takes = tuple[tuple[int, Mapping[str, int], int], ...]
 """What a gang takes: (node position, amounts, mask of its devices where they are chosen by id)."""
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, unsuitable, widest_level
+from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, holds_it_empty
 from berth.core.layout import UNKNOWN, union
 from berth.core.model import Gang, Job, JobKey, Placement, Record
 from berth.core.slots import Ledger
@@ -157,7 +157,7 @@ class Future:
 
         None if there is no such time.
         """
-        if not any(self._ever(gang, pool) for pool in candidates(gang, self._pools)):
+        if not any(holds_it_empty(gang, pool) for pool in candidates(gang, self._pools)):
             return None
         times = sorted({stay.end for stay in self._staying} | {r.end for r in self.reservations})
         times = times[bisect_left(times, since) : bisect_right(times, latest)]
@@ -180,12 +180,6 @@ class Future:
         berth = self.place(gang, times[found], _FOREVER)
         assert berth is not None, "room was there when it was asked for before"
         return self._reservation(key, gang, berth, times[found], seconds)
-
-    def _ever(self, gang: Gang, pool: Pool) -> bool:
-        """Whether a pool that is suitable would hold a gang if nothing at all were taken, as far as is quick to say."""
-        if unsuitable(gang, pool) is not None:
-            return False
-        return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)], default=0) >= gang.replicas
 
     def _may_fit(self, gang: Gang, at: int) -> bool:
         """Whether some pool of a gang has as many devices free at a time as it needs, wherever they are."""

@@ -15,9 +15,9 @@ that wait have a place kept for them, and in one case is closed behind the first
 from dataclasses import replace
 from typing import Any, Protocol
 
-from berth.core.admission import Berth, Find, Pool, candidates, unsuitable, widest_level
+from berth.core.admission import Berth, Find, candidates, holds_it_empty
 from berth.core.backfill import Line, Turn, Turns
-from berth.core.model import Gang, Job
+from berth.core.model import Job
 
 
 class Strict(Line):
@@ -36,7 +36,7 @@ class Strict(Line):
         names = {pool.name for pool in candidates(job.gang, self.pools)}
         berth = None if names & self._closed else super().start(job)
         if berth is None:
-            self._closed |= {name for name in names if _holds_it_empty(job.gang, self.pools[name])}
+            self._closed |= {name for name in names if holds_it_empty(job.gang, self.pools[name])}
         return berth
 
 
@@ -88,10 +88,3 @@ def _turns(line: type[Line], find: Find, *, depth: int | None, own: bool) -> Tur
         return line(pools, jobs, decided, settings, now, find=find, batched=own, **more)
 
     return turn
-
-
-def _holds_it_empty(gang: Gang, pool: Pool) -> bool:
-    """Whether a pool would have room for a gang if nothing were taken."""
-    if unsuitable(gang, pool) is not None:
-        return False
-    return max(pool.ledger.index(pool.demand(gang)).whole[widest_level(gang, pool)], default=0) >= gang.replicas
