@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from e2e.ground.api import Api, JsonObject
+from e2e.ground.api import Api, JsonObject, Stream
 from e2e.ground.waiting import until
 
 
@@ -42,8 +42,7 @@ class Witness:
         for pod in there["items"]:
             self._take(pod, gone=False)
         self._version = int(there["metadata"]["resourceVersion"])
-        query = f"?watch=1&allowWatchBookmarks=true&resourceVersion={self._version}"
-        self._stream = self._api.stream(self._path + query)
+        self._stream = self._open()
         self._thread.start()
         return self
 
@@ -68,12 +67,17 @@ class Witness:
 
     def _watch(self) -> None:
         try:
-            for line in self._stream.lines():
-                self._hear(json.loads(line))
-            raise http.client.HTTPException("the API server has ended the watch")
+            while not self._ended.is_set():
+                for line in self._stream.lines():
+                    self._hear(json.loads(line))
+                # The API server ends a watch that falls behind, or is old. What it has not told yet it tells the next.
+                self._stream = self._open()
         except BaseException as error:  # noqa: BLE001  # told by catch_up, in the test's thread
             if not self._ended.is_set():
                 self._broken = error
+
+    def _open(self) -> Stream:
+        return self._api.stream(f"{self._path}?watch=1&allowWatchBookmarks=true&resourceVersion={self._version}")
 
     def _hear(self, event: dict[str, Any]) -> None:
         kind, pod = event["type"], event["object"]

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Backfill
 from berth.core.model import Gang, Job, JobKey, Policy
 from berth.core.plan import Reason, Verb
+from berth.core.stays import Backfill
 from tests.builders import a_job, by_name
 from tests.properties.cycling import Cycle
 from tests.properties.dice import Dice, rolled

@@ -9,13 +9,14 @@ from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
 from berth.core.faults import Waits
-from berth.core.future import Backfill, Reservation
+from berth.core.future import Reservation
 from berth.core.lifecycle import advance, due
 from berth.core.model import Demand, Gang, Job, Phase, Pod, Policy
 from berth.core.patience import wishes
 from berth.core.placement import Fit
 from berth.core.plan import Change, Decision, Pending, Plan, Reason, Verb
 from berth.core.slots import Ledger, SlotIndex
+from berth.core.stays import Backfill
 from berth.core.waiting import refused
 from tests.properties.bugs_of_places import half_a_gang, ranks_backwards, swapped, widest_level_first
 from tests.properties.cycling import Cycle

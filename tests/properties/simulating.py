@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from berth.core.cycle import Snapshot
 from berth.core.faults import Waits
-from berth.core.future import Backfill
 from berth.core.model import Gang, JobKey, Node, Policy, Trouble
+from berth.core.stays import Backfill
 from berth.sim.case import Case, Costs, Fleet, Outage, Slowdown, Task
 from berth.sim.engine import Engine, run
 from berth.sim.record import Life, Run, Stint

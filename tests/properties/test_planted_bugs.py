@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.properties import bugs_of_cycles as cycles
+from tests.properties import bugs_of_forecasts as forecasts
 from tests.properties import bugs_of_layouts as layouts
 from tests.properties import bugs_of_places as places
 from tests.properties import bugs_of_repairs as repairs
@@ -102,6 +103,17 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         ],
         "no slot is given twice": [cycles.plans_with_what_is_free_later],
         "nobody waits longer for a better place than it may": [cycles.waits_for_ever_for_a_better_place],
+    },
+    "forecasting": {
+        "room is forecast where a domain has it at every moment": [
+            forecasts.ForgetsWhoComesLater,
+            forecasts.CountsFragments,
+            forecasts.CountsWhoHasGone,
+        ],
+        "the first time is that from which on somebody has gone": [
+            forecasts.WaitsForOneMore,
+            forecasts.AsksTheFirstDomain,
+        ],
     },
     "explaining": {
         "the reason is that of the pool nearest to starting it": [cycles.tells_the_most_hopeless_pool],

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Backfill, Future, Reservation, expected_end, stays
+from berth.core.future import Future, Reservation
 from berth.core.model import Cause, Job
 from berth.core.plan import Verb
+from berth.core.stays import Backfill, expected_end, stays
 from tests.builders import GPU, JobBuilder, a_gang, a_job, a_pod, by_name, drawn
 
 NOW = 1_000

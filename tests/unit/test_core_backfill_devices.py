@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Backfill
 from berth.core.layout import ids_of, mask_of
 from berth.core.model import Job
 from berth.core.numbering import Numbering
 from berth.core.plan import Plan, Verb
 from berth.core.slots import Ledger
+from berth.core.stays import Backfill
 from berth.core.topology import Tree
 from tests.builders import JobBuilder, a_gang, a_job, a_pod, node
 from tests.properties.laying import LAYOUTS

@@ -4,9 +4,9 @@ import pytest
 
 from berth.core.admission import find
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Backfill
 from berth.core.patience import LONGEST, apart, wishes
 from berth.core.plan import Plan, Verb
+from berth.core.stays import Backfill
 from tests.builders import JobBuilder, a_gang, a_job, a_pod, by_name, drawn
 
 NOW = 1_000_000

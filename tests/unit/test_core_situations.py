@@ -10,9 +10,9 @@ import pytest
 from berth.core import explain
 from berth.core.admission import Pool
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Backfill
 from berth.core.model import Job, Policy, Taint
 from berth.core.plan import Pending, Plan, Reason, Verb
+from berth.core.stays import Backfill
 from tests.builders import GPU, JobBuilder, a_gang, a_job, a_pod, a_pool, by_name, drawn, node
 
 NOW = 1_795_309_200  # 2026-11-22T01:00:00Z

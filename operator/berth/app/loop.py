@@ -16,8 +16,8 @@ from berth.act.actuator import Actuator
 from berth.app.settings import Settings
 from berth.cluster.mirror import Mirror
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Backfill
 from berth.core.plan import Plan
+from berth.core.stays import Backfill
 
 logger = logging.getLogger(__name__)
 

@@ -12,14 +12,16 @@ from typing import Protocol
 
 from berth.core import batch
 from berth.core.admission import Berth, Find, Pool, Stay, candidates, find, unsuitable
-from berth.core.future import Backfill, Future, Reservation, lasts, stays, takes
+from berth.core.future import Future, Reservation, takes
 from berth.core.model import Gang, Job, JobKey, Record
 from berth.core.patience import wishes
+from berth.core.stays import Backfill, lasts, stays
 
 _TRIALS = 8
 """How often in a cycle places that are kept may be changed for others. Who comes too late for that waits for the next
 cycle."""
 
+_FOREVER = 1 << 62
 _PATIENT = 8
 """For how many gangs of a cycle a better place is kept than they could have earlier; others take what there is."""
 
@@ -91,7 +93,7 @@ class Line:
         self._passed = False
         self._started: list[Stay] = []
         self._no_room: set[Gang] = set()
-        self._held_back: set[tuple[Gang, int]] = set()
+        self._held_back: dict[Gang, int] = {}  # the fewest seconds for which one of them was
         self._apart: dict[JobKey, Berth] = {}
         self._waiting = 0
 
@@ -115,7 +117,7 @@ class Line:
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
         seconds = lasts(job, self.settings)
-        if job.gang not in self._no_room and (job.gang, seconds) not in self._held_back:
+        if job.gang not in self._no_room and seconds < self._held_back.get(job.gang, _FOREVER):
             berth = self._find(job.gang, self.pools)
             if berth is None:
                 self._no_room.add(job.gang)
@@ -128,7 +130,7 @@ class Line:
                         self._take(job, berth, seconds)
                         return berth
                 if free is None:
-                    self._held_back.add((job.gang, seconds))
+                    self._held_back[job.gang] = seconds
                 if near is not None:
                     self.future.reservations.append(near)
                     if free is not None:
@@ -176,7 +178,7 @@ class Line:
 
     def held_back(self, job: Job) -> bool:
         """Whether there is room for a job that waits, but kept for others."""
-        return (job.gang, self.seconds(job)) in self._held_back
+        return self.seconds(job) >= self._held_back.get(job.gang, _FOREVER)
 
     def apart(self, job: Job) -> Berth | None:
         """Where a job could start now that waits for a better place; None if it does not."""
@@ -196,7 +198,7 @@ class Line:
         self._trials += 1
         stay = self._stay(job, berth, seconds)
         self.future.start(stay)
-        kept = self.future.rearranged()
+        kept = self.future.rearranged(stay)
         self.future.withdraw(stay)
         if kept is None:
             return None

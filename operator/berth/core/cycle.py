@@ -6,10 +6,10 @@ from berth.core import charges, explain, repair
 from berth.core.admission import Berth, Pool
 from berth.core.backfill import Line, Turns
 from berth.core.faults import DEFAULT_WAITS, Waits, avoiding
-from berth.core.future import DEFAULT, Backfill
 from berth.core.lifecycle import advance, due
 from berth.core.model import Job, JobKey, Mode, Placement, Record
 from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
+from berth.core.stays import DEFAULT, Backfill
 from berth.core.waiting import pendings
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from berth.core.faults import DEFAULT_WAITS, Waits
-from berth.core.future import DEFAULT, Backfill
 from berth.core.model import Gang, JobKey, Node, Trouble
+from berth.core.stays import DEFAULT, Backfill
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from heapq import heappop, heappush
 from berth.cluster.health import Health
 from berth.core.admission import Pool, Stay
 from berth.core.cycle import Snapshot
-from berth.core.future import stays
 from berth.core.lifecycle import due
 from berth.core.model import OUT_OF_SERVICE, Job, JobKey, Mode, Node, Placement, Record, Taint, Trouble
 from berth.core.slots import Ledger
+from berth.core.stays import stays
 from berth.core.topology import Tree
 from berth.sim.case import Case, Fleet
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from berth.core.future import Backfill
+from berth.core.stays import Backfill
 from berth.sim.case import Case, Costs, Fleet, Outage, Slowdown, Task
 from berth.sim.policies import POLICIES
 from berth.sim.scenario import drawing, fleets, listed, tasks, traces

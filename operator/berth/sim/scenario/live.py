@@ -19,10 +19,10 @@ from berth.api.wire import rfc3339
 from berth.cluster.pools import Members
 from berth.core.affinity import Terms
 from berth.core.cycle import Snapshot
-from berth.core.future import DEFAULT, STOPPING_SECONDS
 from berth.core.model import Gang, Job, Node, Shape
 from berth.core.plan import Reason
 from berth.core.slots import Ledger
+from berth.core.stays import DEFAULT, STOPPING_SECONDS
 from berth.sim.scenario.fields import written
 
 Json = dict[str, Any]

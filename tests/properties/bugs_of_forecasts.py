@@ -1,0 +1,42 @@
+"""Bugs of what is forecast, as they happen: a moment that is not looked at, devices counted for slots, a wrong end."""
+
+from berth.core.forecast import Forecast, Takings
+
+
+class ForgetsWhoComesLater(Forecast):
+    """Looks at the first moment only."""
+
+    def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
+        del until
+        return super().may_hold(replicas, devices, level, at, at + 1, beside)
+
+
+class CountsFragments(Forecast):
+    """Takes devices that are free on different nodes for slots."""
+
+    def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
+        return super().may_hold(replicas * devices, 1, level, at, until, beside)
+
+
+class CountsWhoHasGone(Forecast):
+    """What was kept and is over still counts."""
+
+    def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
+        spoilt = {where: [(amount, start, 1 << 30) for amount, start, _ in there] for where, there in beside.items()}
+        return super().may_hold(replicas, devices, level, at, until, spoilt)
+
+
+class WaitsForOneMore(Forecast):
+    """Bisects on the wrong side."""
+
+    def first(self, replicas: int, devices: int, level: int) -> int | None:
+        return super().first(replicas + 1, devices, level)
+
+
+class AsksTheFirstDomain(Forecast):
+    """Knows one domain."""
+
+    def first(self, replicas: int, devices: int, level: int) -> int | None:
+        for ends, slots in self._of(devices, level):
+            return next((end for end, free in zip(ends, slots, strict=True) if free >= replicas), None)
+        return None

@@ -1,0 +1,105 @@
+"""Laws of what is forecast, over a class like `berth.core.forecast.Forecast`: all is counted again, by the second."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from berth.core.admission import Stay
+from berth.core.forecast import Forecast, Takings
+from berth.core.model import JobKey
+from tests.properties.dice import Dice, rolled
+from tests.properties.fleets import Fleet, roll_fleet
+from tests.properties.law import Room
+
+LAST = 12
+"""Everybody has gone by this second."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Who goes when, who comes when, and who asks. `stays` and `foreign`: what is taken now; `kept`: what will be."""
+
+    fleet: Fleet
+    stays: tuple[Stay, ...]
+    kept: tuple[tuple[int, int, int, int], ...]
+    replicas: int
+    devices: int
+    level: int
+
+    def forecast(self, kind: type[Forecast]) -> Forecast:
+        """What is forecast without who comes."""
+        return kind(self.fleet.pool(), self.fleet.ledger().used, self.stays)
+
+    def takings(self) -> Takings:
+        """Who comes."""
+        found: Takings = {}
+        for position, devices, start, end in self.kept:
+            found.setdefault(position, []).append((devices, start, end))
+        return found
+
+    def room(self, at: int, until: int) -> list[int]:
+        """Slots of each domain of the level at every moment from `at` to `until`, each node at its fullest."""
+        ledger = self.fleet.ledger()
+        found = [0] * len(ledger.tree.domains[self.level])
+        for position, node in enumerate(ledger.nodes):
+            least = min(self._free(position, node.allocatable[self.fleet.resource], now) for now in range(at, until))
+            found[ledger.tree.above(position)[self.level]] += max(0, least) // self.devices
+        return found
+
+    def _free(self, position: int, whole: int, now: int) -> int:
+        name = self.fleet.resource
+        used = self.fleet.ledger().used[position].get(name, 0)
+        for stay in self.stays:
+            used -= sum(amounts[name] for where, amounts, _ in stay.takes if where == position and stay.end <= now)
+        free = max(0, whole - max(0, used))
+        return free - sum(d for where, d, start, end in self.kept if where == position and start <= now < end)
+
+    def windows(self) -> Iterator[tuple[int, int]]:
+        """Times to ask about."""
+        return ((at, at + length) for at in range(LAST) for length in (1, 4, LAST))
+
+
+def roll_outlook(dice: Dice) -> Outlook:
+    """Some of what is taken of a fleet is given back by three gangs, and three places are kept on it."""
+    fleet = roll_fleet(dice, least=1, most=5)
+    ledger = fleet.ledger()
+    left = [used.get(fleet.resource, 0) for used in ledger.used]
+    stays = []
+    for number, end in enumerate(sorted(dice.between(1, LAST - 1) for _ in range(3))):
+        takes = []
+        for position, devices in enumerate(left):
+            amount = dice.below(devices + 1)
+            left[position] -= amount
+            takes += [(position, {fleet.resource: amount}, 0)] if amount else []
+        stays.append(Stay(end, JobKey("ns", f"job-{number}"), fleet.name, tuple(takes)))
+    kept = []
+    for _ in range(dice.between(0, 3)):
+        start = dice.below(LAST)
+        kept.append((dice.below(len(left)), dice.between(1, 8), start, start + dice.between(1, 6)))
+    return Outlook(
+        fleet=fleet,
+        stays=tuple(stays),
+        kept=tuple(kept),
+        replicas=dice.between(1, 6),
+        devices=dice.pick((1, 2, 4, 8)),
+        level=dice.below(len(ledger.tree.levels)),
+    )
+
+
+FORECASTING = Room("forecasting", Forecast, rolled(roll_outlook, 96), tries=200)
+
+
+@FORECASTING.law
+def room_is_forecast_where_a_domain_has_it_at_every_moment(thing: type[Forecast], outlook: Outlook) -> None:
+    forecast, takings = outlook.forecast(thing), outlook.takings()
+    for at, until in outlook.windows():
+        holds = max(outlook.room(at, until)) >= outlook.replicas
+        said = forecast.may_hold(outlook.replicas, outlook.devices, outlook.level, at, until, takings)
+        assert said == holds, f"from {at} to {until}"
+
+
+@FORECASTING.law
+def the_first_time_is_that_from_which_on_somebody_has_gone(thing: type[Forecast], outlook: Outlook) -> None:
+    alone = Outlook(outlook.fleet, outlook.stays, (), outlook.replicas, outlook.devices, outlook.level)
+    first = outlook.forecast(thing).first(outlook.replicas, outlook.devices, outlook.level)
+    times = [at for at in range(LAST) if max(alone.room(at, at + 1)) >= outlook.replicas]
+    assert (max(0, first) if first is not None else None) == min(times, default=None)
