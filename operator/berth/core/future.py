@@ -126,13 +126,12 @@ class Future:
 
     def _takings(self, pool: Pool) -> Takings:
         """What is taken of a pool's nodes beside those of its forecast."""
-        self._forecast(pool)  # TODO
         found: Takings = {}
         for r in self.reservations:
             if r.berth.pool.name == pool.name:
                 for position, amounts, _ in r.takes:
                     found.setdefault(position, []).append((amounts.get(pool.resource, 0), r.start, r.end))
-        for stay in self._since[pool.name]:
+        for stay in self._since.get(pool.name, ()):
             for position, amounts, _ in stay.takes:
                 found.setdefault(position, []).append((amounts.get(pool.resource, 0), self.now, stay.end))
         return found
@@ -163,6 +162,7 @@ class Future:
             since.remove(stay)
         else:
             self._forecasts.pop(stay.pool, None)
+            self._since.pop(stay.pool, None)
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:
             taken = Counter(self._taken[stay.pool][position])

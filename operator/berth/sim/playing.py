@@ -4,10 +4,12 @@ Results come in the order of the settings, whichever process is done first: what
 any number of processes.
 """
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +21,8 @@ _TOLD_SECONDS = 0.25
 """A process tells how far it is at most this often."""
 _LOOK_SECONDS = 0.2
 """How often those who wait look whether they are to stop."""
+_SELDOM = (50_000, 50, 100)
+"""Thresholds of Python's garbage collector during a run."""
 
 
 class RunError(Exception):
@@ -78,10 +82,24 @@ def _played(
             tell(Told(number, now, ended, len(case.tasks)))
 
     try:
-        record = run(case, progress=progress, stop=stop)
+        with uncollected():
+            record = run(case, progress=progress, stop=stop)
     except ValueError as error:
         raise RunError(f"{case.name}, policy {case.policy}, seed {case.seed}: {error}") from error
     return Result(case, record, measure(record, case))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Python's garbage collector rests, more or less: a run makes no cycles, and going through its tasks takes long."""
+    usual = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 # In several processes
