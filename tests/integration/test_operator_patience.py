@@ -1,5 +1,7 @@
 """Patience: a gang that would sit apart waits for a contiguous place that is near, through a crash, and then has it."""
 
+from typing import Any
+
 import pytest
 
 from e2e.ground import stages
@@ -20,7 +22,8 @@ def halves(scene: Scene) -> Scene:
     """Two spines of four nodes with two free each; of those who run, `ending` and no other says when it ends."""
     scene.cluster([4], [4])
     # Each pair takes the fullest spine that holds it, so `ending` and `leaving` share the first.
-    for name, more in (("ending", {"maxDuration": "1h"}), ("leaving", {}), ("staying", {})):
+    lengths: dict[str, dict[str, Any]] = {"ending": {"maxDuration": "1h"}, "leaving": {}, "staying": {}}
+    for name, more in lengths.items():
         scene.submit(name, replicas=2, **more)
         scene.wait(name, "Running")
     assert sorted(scene.placed("ending") + scene.placed("leaving")) == scene.nodes[:4]

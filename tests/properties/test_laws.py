@@ -9,7 +9,6 @@ from tests.properties import (
     counting,
     cycling,
     explaining,
-    forecasting,
     grouping,
     laying,
     numbering,
@@ -17,6 +16,7 @@ from tests.properties import (
     repairing,
     simulating,
     streaming,
+    vacating,
 )
 from tests.properties.law import ROOMS, Room
 
@@ -25,7 +25,6 @@ MODULES = (
     counting,
     cycling,
     explaining,
-    forecasting,
     grouping,
     laying,
     numbering,
@@ -33,6 +32,7 @@ MODULES = (
     repairing,
     simulating,
     streaming,
+    vacating,
 )
 
 

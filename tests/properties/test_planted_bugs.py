@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from tests.properties import bugs_of_cycles as cycles
-from tests.properties import bugs_of_forecasts as forecasts
 from tests.properties import bugs_of_layouts as layouts
 from tests.properties import bugs_of_places as places
 from tests.properties import bugs_of_repairs as repairs
 from tests.properties import bugs_of_simulations as simulations
+from tests.properties import bugs_of_vacancies as vacancies
 from tests.properties.law import ROOMS, Room
 from tests.properties.test_laws import MODULES
 
@@ -104,15 +104,15 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "no slot is given twice": [cycles.plans_with_what_is_free_later],
         "nobody waits longer for a better place than it may": [cycles.waits_for_ever_for_a_better_place],
     },
-    "forecasting": {
-        "room is forecast where a domain has it at every moment": [
-            forecasts.ForgetsWhoComesLater,
-            forecasts.CountsFragments,
-            forecasts.CountsWhoHasGone,
+    "vacancies": {
+        "room is seen where a domain has it at every moment": [
+            vacancies.ForgetsWhoComesLater,
+            vacancies.CountsFragments,
+            vacancies.CountsWhoHasGone,
         ],
         "the first time is that from which on somebody has gone": [
-            forecasts.WaitsForOneMore,
-            forecasts.AsksTheFirstDomain,
+            vacancies.WaitsForOneMore,
+            vacancies.AsksTheFirstDomain,
         ],
     },
     "explaining": {

@@ -7,7 +7,7 @@ import pytest
 from berth.core.cycle import Snapshot, cycle
 from berth.core.future import Future, Reservation
 from berth.core.model import Cause, Job
-from berth.core.plan import Verb
+from berth.core.plan import Reason, Verb
 from berth.core.stays import Backfill, expected_end, stays
 from tests.builders import GPU, JobBuilder, a_gang, a_job, a_pod, by_name, drawn
 
@@ -97,6 +97,15 @@ def test_a_node_that_reports_no_devices_for_a_moment_hides_nobody_elses() -> Non
     jobs = [running("gone", "n1", left=1_000), running(), waiting("a", 3), waiting("b", 1, 500)]
     plan = cycle(Snapshot(tuple(job.built for job in jobs), by_name(pool), backfill=ASSUMED), NOW)
     assert [d.key.name for d in plan.decisions if d.verb is Verb.ADMIT] == []
+
+
+def test_who_was_held_back_from_room_that_somebody_has_taken_since_is_told_of_none() -> None:
+    """`b` and `d` would be in the way of `a`; `c` is not, and takes the two nodes that they could have had."""
+    jobs = [running(), waiting("a", 4), waiting("b", 2, 200), waiting("c", 2, 100), waiting("d", 2, 300)]
+    plan = cycle(Snapshot(tuple(job.built for job in jobs), by_name(drawn(FOUR)), backfill=ASSUMED), NOW)
+    told = {d.key.name: d.report.pending for d in plan.decisions if d.verb is Verb.REPORT and d.report.pending}
+    assert [d.key.name for d in plan.decisions if d.verb is Verb.ADMIT] == ["c"]
+    assert {name: told[name].reason for name in "bd"} == dict.fromkeys("bd", Reason.INSUFFICIENT_DEVICES)
 
 
 def test_a_gang_that_ends_in_this_cycle_is_as_good_as_gone() -> None:
@@ -211,14 +220,16 @@ def test_places_are_kept_one_behind_the_other_and_in_the_gaps_before() -> None:
     assert _reserve(future, 1, 10_000).start == NOW + 200
 
 
-def test_far_ahead_a_place_is_sought_beside_all_that_are_kept() -> None:
-    """Beyond the next sixteen ends a gap is not used: a place may be later than it could be, never in the way."""
+@pytest.mark.parametrize(("seconds", "start"), [(190, 350), (200, 500)])
+def test_far_ahead_a_place_is_sought_beside_all_that_are_kept(seconds: int, start: int) -> None:
+    """Sixteen ends after enough could be free, the last of them at 350, a gap before whoever is kept a place at 400 is
+    not used any more: a place may be later than it could be, never in the way."""
     picture = "spine-0\n  leaf-0  " + "0 " * 40
     gangs = [running(f"run{i}", f"n{i}", left=10 * (i + 1)) for i in range(40)]
     future = _future(*gangs, picture=picture)
     assert _reserve(future, 40, 100).start == NOW + 400
-    assert _reserve(future, 16, 10).start == NOW + 160
-    assert _reserve(future, 20, 10).start == NOW + 500
+    assert _reserve(future, 16, seconds).start == NOW + 160
+    assert _reserve(future, 20, 10).start == NOW + start
 
 
 def test_asking_changes_nothing() -> None:

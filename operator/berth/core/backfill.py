@@ -178,7 +178,9 @@ class Line:
 
     def held_back(self, job: Job) -> bool:
         """Whether there is room for a job that waits, but kept for others."""
-        return self.seconds(job) >= self._held_back.get(job.gang, _FOREVER)
+        if self.seconds(job) < self._held_back.get(job.gang, _FOREVER):
+            return False
+        return self._find(job.gang, self.pools) is not None  # or somebody has taken it since
 
     def apart(self, job: Job) -> Berth | None:
         """Where a job could start now that waits for a better place; None if it does not."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, holds_it_empty, widest_level
-from berth.core.forecast import Forecast, Takings
 from berth.core.layout import UNKNOWN, union
 from berth.core.model import Gang, JobKey
+from berth.core.vacancies import Takings, Vacancies
 
 _FOREVER = 1 << 62
 _NEAR = 16
@@ -52,8 +52,8 @@ class Future:
             for position, amounts, mask in stay.takes:
                 self._on.setdefault((stay.pool, position), []).append((stay, amounts, mask))
         self._steps: dict[tuple[str, int], tuple[list[int], list[Mapping[str, int]]]] = {}  # of a node: ends, used
-        self._forecasts: dict[str, Forecast] = {}
-        self._since: dict[str, list[Stay]] = {}  # who started in a pool since its forecast was made
+        self._vacancies: dict[str, Vacancies] = {}
+        self._since: dict[str, list[Stay]] = {}  # who started in a pool since its vacancies were counted
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
         self._ends = [stay.end for stay in staying]
@@ -107,25 +107,25 @@ class Future:
 
     def _first(self, gang: Gang, pool: Pool) -> int | None:
         """From when on a pool may hold a gang if nothing is kept for anybody; None if it never may."""
-        return self._forecast(pool).first(gang.replicas, gang.devices, widest_level(gang, pool))
+        return self._vacant(pool).first(gang.replicas, gang.devices, widest_level(gang, pool))
 
     def _may_fit(self, gang: Gang, taken: Iterable[tuple[Pool, Takings]], at: int, until: int) -> bool:
         """Whether one of some pools has slots enough for a gang that is there from `at` to `until`."""
         return any(
-            self._forecast(pool).may_hold(gang.replicas, gang.devices, widest_level(gang, pool), at, until, takings)
+            self._vacant(pool).may_hold(gang.replicas, gang.devices, widest_level(gang, pool), at, until, takings)
             for pool, takings in taken
         )
 
-    def _forecast(self, pool: Pool) -> Forecast:
-        found = self._forecasts.get(pool.name)
+    def _vacant(self, pool: Pool) -> Vacancies:
+        found = self._vacancies.get(pool.name)
         if found is None:
             stays = (stay for stay in self._staying if stay.pool == pool.name)
-            found = self._forecasts[pool.name] = Forecast(pool, self._taken[pool.name], stays)
+            found = self._vacancies[pool.name] = Vacancies(pool, self._taken[pool.name], stays)
             self._since[pool.name] = []
         return found
 
     def _takings(self, pool: Pool) -> Takings:
-        """What is taken of a pool's nodes beside those of its forecast."""
+        """What is taken of a pool's nodes beside what its vacancies count."""
         found: Takings = {}
         for r in self.reservations:
             if r.berth.pool.name == pool.name:
@@ -161,7 +161,7 @@ class Future:
         if stay in since:
             since.remove(stay)
         else:
-            self._forecasts.pop(stay.pool, None)
+            self._vacancies.pop(stay.pool, None)
             self._since.pop(stay.pool, None)
         held = self._held[stay.pool]
         for position, amounts, mask in stay.takes:

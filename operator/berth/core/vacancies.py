@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from berth.core.admission import Pool, Stay
 
 Takings = dict[int, list[tuple[int, int, int]]]
-"""What is taken beside what the forecast's own gangs hold: by node, (devices, from, until)."""
+"""What is taken beside what its own gangs hold: by node, (devices, from, until)."""
 _ALWAYS = -1
 
 
-class Forecast:
+class Vacancies:
     """Free devices of one pool's nodes as gangs end. Whoever starts or is kept a place later is told with the question.
 
     `used`: what is taken now, by node, `stays`: by whom and until when, by end.

@@ -1,11 +1,11 @@
-"""Laws of what is forecast, over a class like `berth.core.forecast.Forecast`: all is counted again, by the second."""
+"""Laws of vacancies, over a class like `berth.core.vacancies.Vacancies`: all is counted again, by the second."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from berth.core.admission import Stay
-from berth.core.forecast import Forecast, Takings
 from berth.core.model import JobKey
+from berth.core.vacancies import Takings, Vacancies
 from tests.properties.dice import Dice, rolled
 from tests.properties.fleets import Fleet, roll_fleet
 from tests.properties.law import Room
@@ -15,7 +15,7 @@ LAST = 12
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Prospect:
     """Who goes when, who comes when, and who asks. `stays` and `foreign`: what is taken now; `kept`: what will be."""
 
     fleet: Fleet
@@ -25,8 +25,8 @@ class Outlook:
     devices: int
     level: int
 
-    def forecast(self, kind: type[Forecast]) -> Forecast:
-        """What is forecast without who comes."""
+    def vacancies(self, kind: type[Vacancies]) -> Vacancies:
+        """What is counted without who comes."""
         return kind(self.fleet.pool(), self.fleet.ledger().used, self.stays)
 
     def takings(self) -> Takings:
@@ -58,7 +58,7 @@ class Outlook:
         return ((at, at + length) for at in range(LAST) for length in (1, 4, LAST))
 
 
-def roll_outlook(dice: Dice) -> Outlook:
+def roll_prospect(dice: Dice) -> Prospect:
     """Some of what is taken of a fleet is given back by three gangs, and three places are kept on it."""
     fleet = roll_fleet(dice, least=1, most=5)
     ledger = fleet.ledger()
@@ -75,7 +75,7 @@ def roll_outlook(dice: Dice) -> Outlook:
     for _ in range(dice.between(0, 3)):
         start = dice.below(LAST)
         kept.append((dice.below(len(left)), dice.between(1, 8), start, start + dice.between(1, 6)))
-    return Outlook(
+    return Prospect(
         fleet=fleet,
         stays=tuple(stays),
         kept=tuple(kept),
@@ -85,21 +85,21 @@ def roll_outlook(dice: Dice) -> Outlook:
     )
 
 
-FORECASTING = Room("forecasting", Forecast, rolled(roll_outlook, 96), tries=200)
+VACATING = Room("vacancies", Vacancies, rolled(roll_prospect, 96), tries=200)
 
 
-@FORECASTING.law
-def room_is_forecast_where_a_domain_has_it_at_every_moment(thing: type[Forecast], outlook: Outlook) -> None:
-    forecast, takings = outlook.forecast(thing), outlook.takings()
-    for at, until in outlook.windows():
-        holds = max(outlook.room(at, until)) >= outlook.replicas
-        said = forecast.may_hold(outlook.replicas, outlook.devices, outlook.level, at, until, takings)
+@VACATING.law
+def room_is_seen_where_a_domain_has_it_at_every_moment(thing: type[Vacancies], prospect: Prospect) -> None:
+    vacant, takings = prospect.vacancies(thing), prospect.takings()
+    for at, until in prospect.windows():
+        holds = max(prospect.room(at, until)) >= prospect.replicas
+        said = vacant.may_hold(prospect.replicas, prospect.devices, prospect.level, at, until, takings)
         assert said == holds, f"from {at} to {until}"
 
 
-@FORECASTING.law
-def the_first_time_is_that_from_which_on_somebody_has_gone(thing: type[Forecast], outlook: Outlook) -> None:
-    alone = Outlook(outlook.fleet, outlook.stays, (), outlook.replicas, outlook.devices, outlook.level)
-    first = outlook.forecast(thing).first(outlook.replicas, outlook.devices, outlook.level)
-    times = [at for at in range(LAST) if max(alone.room(at, at + 1)) >= outlook.replicas]
+@VACATING.law
+def the_first_time_is_that_from_which_on_somebody_has_gone(thing: type[Vacancies], prospect: Prospect) -> None:
+    alone = Prospect(prospect.fleet, prospect.stays, (), prospect.replicas, prospect.devices, prospect.level)
+    first = prospect.vacancies(thing).first(prospect.replicas, prospect.devices, prospect.level)
+    times = [at for at in range(LAST) if max(alone.room(at, at + 1)) >= prospect.replicas]
     assert (max(0, first) if first is not None else None) == min(times, default=None)

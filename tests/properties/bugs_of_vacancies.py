@@ -1,9 +1,9 @@
-"""Bugs of what is forecast, as they happen: a moment that is not looked at, devices counted for slots, a wrong end."""
+"""Bugs of vacancies, as they happen: a moment that is not looked at, devices counted for slots, a wrong end."""
 
-from berth.core.forecast import Forecast, Takings
+from berth.core.vacancies import Takings, Vacancies
 
 
-class ForgetsWhoComesLater(Forecast):
+class ForgetsWhoComesLater(Vacancies):
     """Looks at the first moment only."""
 
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
@@ -11,14 +11,14 @@ class ForgetsWhoComesLater(Forecast):
         return super().may_hold(replicas, devices, level, at, at + 1, beside)
 
 
-class CountsFragments(Forecast):
+class CountsFragments(Vacancies):
     """Takes devices that are free on different nodes for slots."""
 
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
         return super().may_hold(replicas * devices, 1, level, at, until, beside)
 
 
-class CountsWhoHasGone(Forecast):
+class CountsWhoHasGone(Vacancies):
     """What was kept and is over still counts."""
 
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
@@ -26,14 +26,14 @@ class CountsWhoHasGone(Forecast):
         return super().may_hold(replicas, devices, level, at, until, spoilt)
 
 
-class WaitsForOneMore(Forecast):
+class WaitsForOneMore(Vacancies):
     """Bisects on the wrong side."""
 
     def first(self, replicas: int, devices: int, level: int) -> int | None:
         return super().first(replicas + 1, devices, level)
 
 
-class AsksTheFirstDomain(Forecast):
+class AsksTheFirstDomain(Vacancies):
     """Knows one domain."""
 
     def first(self, replicas: int, devices: int, level: int) -> int | None:
