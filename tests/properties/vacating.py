@@ -1,10 +1,11 @@
 """Laws of vacancies, over a class like `berth.core.vacancies.Vacancies`: all is counted again, by the second."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from berth.core.admission import Stay
 from berth.core.model import JobKey
+from berth.core.slots import Ledger
 from berth.core.vacancies import Takings, Vacancies
 from tests.properties.dice import Dice, rolled
 from tests.properties.fleets import Fleet, roll_fleet
@@ -16,9 +17,10 @@ LAST = 12
 
 @dataclass(frozen=True)
 class Prospect:
-    """Who goes when, who comes when, and who asks. `stays` and `foreign`: what is taken now; `kept`: what will be."""
+    """Who asks, and beside whom. `stays`: who gives back what of it is taken now; `kept`: what others will take."""
 
     fleet: Fleet
+    ledger: Ledger
     stays: tuple[Stay, ...]
     kept: tuple[tuple[int, int, int, int], ...]
     replicas: int
@@ -27,7 +29,7 @@ class Prospect:
 
     def vacancies(self, kind: type[Vacancies]) -> Vacancies:
         """What is counted without who comes."""
-        return kind(self.fleet.pool(), self.fleet.ledger().used, self.stays)
+        return kind(self.fleet.pool(), self.ledger.used, self.stays)
 
     def takings(self) -> Takings:
         """Who comes."""
@@ -38,18 +40,18 @@ class Prospect:
 
     def room(self, at: int, until: int) -> list[int]:
         """Slots of each domain of the level at every moment from `at` to `until`, each node at its fullest."""
-        ledger = self.fleet.ledger()
+        ledger, name = self.ledger, self.fleet.resource
         found = [0] * len(ledger.tree.domains[self.level])
         for position, node in enumerate(ledger.nodes):
-            least = min(self._free(position, node.allocatable[self.fleet.resource], now) for now in range(at, until))
+            used = ledger.used[position].get(name, 0)
+            least = min(self._free(position, node.allocatable[name], used, now) for now in range(at, until))
             found[ledger.tree.above(position)[self.level]] += max(0, least) // self.devices
         return found
 
-    def _free(self, position: int, whole: int, now: int) -> int:
-        name = self.fleet.resource
-        used = self.fleet.ledger().used[position].get(name, 0)
+    def _free(self, position: int, whole: int, used: int, now: int) -> int:
         for stay in self.stays:
-            used -= sum(amounts[name] for where, amounts, _ in stay.takes if where == position and stay.end <= now)
+            if stay.end <= now:
+                used -= sum(amounts[self.fleet.resource] for where, amounts, _ in stay.takes if where == position)
         free = max(0, whole - max(0, used))
         return free - sum(d for where, d, start, end in self.kept if where == position and start <= now < end)
 
@@ -77,6 +79,7 @@ def roll_prospect(dice: Dice) -> Prospect:
         kept.append((dice.below(len(left)), dice.between(1, 8), start, start + dice.between(1, 6)))
     return Prospect(
         fleet=fleet,
+        ledger=ledger,
         stays=tuple(stays),
         kept=tuple(kept),
         replicas=dice.between(1, 6),
@@ -99,7 +102,7 @@ def room_is_seen_where_a_domain_has_it_at_every_moment(thing: type[Vacancies], p
 
 @VACATING.law
 def the_first_time_is_that_from_which_on_somebody_has_gone(thing: type[Vacancies], prospect: Prospect) -> None:
-    alone = Prospect(prospect.fleet, prospect.stays, (), prospect.replicas, prospect.devices, prospect.level)
+    alone = replace(prospect, kept=())
     first = prospect.vacancies(thing).first(prospect.replicas, prospect.devices, prospect.level)
     times = [at for at in range(LAST) if max(alone.room(at, at + 1)) >= prospect.replicas]
     assert (max(0, first) if first is not None else None) == min(times, default=None)
