@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 ONLY ?=
+TRIES ?= 40
 export PYTHONPATH := operator:.
 
 .PHONY: help setup ground tools demo test unit integration e2e image crash check generate golden format bench doctor clean
@@ -34,10 +35,11 @@ tools: $(SETUP) ## Find or build what the chart is checked with: helm, kubeconfo
 demo: ground ## 847 hosts, 319 gangs, a real control plane: watch them being placed
 	@$(BIN)/python -m e2e.demo $(DEMO)
 
+test: TRIES = 100
 test: check unit integration ## Everything
 
-unit: $(SETUP) ## Tests without a cluster
-	$(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart and not kind'
+unit: $(SETUP) ## Tests without a cluster, laws on TRIES per cent of their examples
+	PROPERTY_TRIES=$(TRIES) $(BIN)/python -m pytest -q -n auto -m 'not cluster and not chart and not kind'
 
 integration: ground tools ## Tests on the real API server
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m cluster

@@ -4,6 +4,7 @@ The implementation is handed in, so that the same law that the heart keeps can b
 for it: a law that no planted bug breaks proves nothing. Laws about the same thing and the same examples share a room.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,8 +16,16 @@ Thing = TypeVar("Thing")
 Example = TypeVar("Example")
 Check = Callable[[Thing, Example], None]
 
+_SHARE = int(os.environ.get("PROPERTY_TRIES", "100"))
+"""Per cent of the examples on which a law is tried: all of them, unless somebody waits (`make unit`)."""
+
 ROOMS: dict[str, "Room[Any, Any]"] = {}
 """Every room by name."""
+
+
+def tries(usual: int) -> int:
+    """On how many examples a law is tried. Planted bugs are looked for in all: fewer might not show them."""
+    return max(1, usual * _SHARE // 100)
 
 
 @dataclass(frozen=True)

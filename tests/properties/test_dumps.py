@@ -10,6 +10,7 @@ from berth.cluster.codec import decode, encode
 from berth.core.cycle import Snapshot, cycle
 from tests.properties.backfilling import Queue, roll_queue
 from tests.properties.dice import rolled
+from tests.properties.law import tries
 from tests.properties.situations import NOW, Situation, roll_situation
 
 
@@ -35,7 +36,7 @@ def _through_a_file(snapshot: Snapshot, now: int) -> None:
 
 
 @given(rolled(roll_situation, 128))
-@settings(max_examples=60, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(60), derandomize=True, database=None, deadline=None)
 def test_any_situation_is_read_as_it_was_written_and_decided_as_it_was(situation: Situation) -> None:
     """Jobs in every stage, odd nodes, some changed since the last cycle."""
     snapshot = situation.snapshot()
@@ -44,7 +45,7 @@ def test_any_situation_is_read_as_it_was_written_and_decided_as_it_was(situation
 
 
 @given(rolled(roll_queue, 96))
-@settings(max_examples=30, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(30), derandomize=True, database=None, deadline=None)
 def test_a_queue_with_reservations_is_decided_as_it_was(queue: Queue) -> None:
     """Estimates, positions and changes are in the plan as well."""
     pool = queue.fleet.pool()
@@ -52,7 +53,7 @@ def test_a_queue_with_reservations_is_decided_as_it_was(queue: Queue) -> None:
 
 
 @given(rolled(roll_situation, 128))
-@settings(max_examples=30, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(30), derandomize=True, database=None, deadline=None)
 def test_what_is_written_has_json_types_only_and_is_written_the_same_again(situation: Situation) -> None:
     """Byte for byte, so that dumps can be compared."""
     snapshot = situation.snapshot()

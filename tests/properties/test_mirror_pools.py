@@ -13,6 +13,7 @@ from berth.cluster.pools import Members, Pools, Requirement
 from berth.core.admission import Pool
 from berth.core.layout import UNKNOWN, Choice, Layout, fits
 from berth.core.model import Demand, Node, Taint
+from tests.properties.law import tries
 from tests.unit.wire_objects import GPU, LEVELS, pool_facts
 
 NODES = tuple(f"n{number}" for number in range(4))
@@ -265,7 +266,7 @@ def uphold(law: Callable[[Callable[[], Pools], list[Move]], None], make: Callabl
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_pools_keep_their_laws(law: Callable[[Callable[[], Pools], list[Move]], None]) -> None:
     """Whatever happens to nodes, pools and claims, in whatever order."""
-    uphold(law, Pools, tries=120)
+    uphold(law, Pools, tries=tries(120))
 
 
 class ForgetsDirt(Pools):

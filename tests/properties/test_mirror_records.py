@@ -28,6 +28,7 @@ from berth.core.model import (
     widest_first,
 )
 from berth.core.plan import Pending, Reason, Report
+from tests.properties.law import tries
 
 TIMES = st.integers(0, 2**33)
 TEXTS = st.text(max_size=80)
@@ -131,7 +132,7 @@ def through_the_wire(record: Record, report: Report) -> JobStatus:
 
 
 @given(record_pairs())
-@settings(max_examples=80, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(80), derandomize=True, database=None, deadline=None)
 def test_what_was_written_is_read(pair: tuple[Record, Report]) -> None:
     """The record is the same again, field by field: nothing that an operator must remember is lost on the way."""
     record, report = pair
@@ -139,7 +140,7 @@ def test_what_was_written_is_read(pair: tuple[Record, Report]) -> None:
 
 
 @given(record_pairs())
-@settings(max_examples=40, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(40), derandomize=True, database=None, deadline=None)
 def test_a_status_that_went_over_the_wire_is_the_same_status(pair: tuple[Record, Report]) -> None:
     """Or every answer would look like news, and be written again."""
     record, report = pair
@@ -163,7 +164,7 @@ def test_the_devices_of_5000_replicas_on_ragged_nodes_stay_small() -> None:
 
 
 @given(record_pairs(), record_pairs(), st.sampled_from([3, 4]), st.sampled_from([-7, 0]))
-@settings(max_examples=60, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(60), derandomize=True, database=None, deadline=None)
 def test_a_status_tells_a_report_exactly_if_composing_it_anew_would_change_nothing(
     pair: tuple[Record, Report], other: tuple[Record, Report], generation: int, priority: int
 ) -> None:

@@ -11,6 +11,7 @@ from berth.cluster.claims import Claim
 from berth.cluster.mirror import Key, Mirror
 from berth.cluster.project import ForeignPod, OwnPod
 from berth.core.model import JobKey, Record
+from tests.properties.law import tries
 from tests.properties.mirror_stream import KINDS, Stream, seen, version
 
 Moves = list[tuple[str, int, int]]
@@ -70,7 +71,7 @@ def uphold(law: Law, make: Callable[[], Mirror], tries: int) -> None:
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 def test_the_mirror_keeps_its_laws(law: Law) -> None:
     """Whatever arrives, in whatever order."""
-    uphold(law, Mirror, tries=150)
+    uphold(law, Mirror, tries=tries(150))
 
 
 class BringsBack(Mirror):

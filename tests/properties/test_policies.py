@@ -3,6 +3,7 @@
 import pytest
 
 from berth.sim.policies import POLICIES
+from tests.properties.law import tries
 from tests.properties.placing import PLACING
 
 LAWS = (
@@ -16,4 +17,4 @@ LAWS = (
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policys_rule_keeps_the_laws_of_every_placement(name: str) -> None:
     """Whole, inside its domain, on free slots, and wherever there is room; what it prefers is its own affair."""
-    PLACING.uphold(POLICIES[name].rule(1), LAWS, tries=200, shrink=True)
+    PLACING.uphold(POLICIES[name].rule(1), LAWS, tries=tries(200), shrink=True)

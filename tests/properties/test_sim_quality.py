@@ -20,10 +20,11 @@ from berth.sim.quality import Result
 from berth.sim.record import Spent
 from tests.builders import GPU
 from tests.properties.dice import Dice, rolled
+from tests.properties.law import tries
 from tests.properties.recording import END, SIZE, a_record
 
 RECORDS = rolled(a_record, SIZE)
-TRIES = settings(max_examples=150, deadline=None)
+TRIES = settings(max_examples=tries(150), deadline=None)
 
 
 def used(result: Result, fleet: Fleet, second: int) -> Counter[int]:

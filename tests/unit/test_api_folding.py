@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from berth.api.folding import fold, fold_ranks, unfold, unfold_ranks
+from tests.properties.law import tries
 
 LABEL = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,6}[a-z0-9])?", fullmatch=True)
 FREE_NAME = st.lists(LABEL, min_size=1, max_size=3).map(".".join)
@@ -53,7 +54,7 @@ def test_names_are_folded_as_a_person_would_write_them(names: list[str], folded:
 
 
 @given(NAMES, st.integers(1, 3))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 def test_unfolding_gives_back_exactly_what_was_folded(names: list[str], times: int) -> None:
     """Whatever the names are, their order and their repeats survive."""
     repeated = [name for name in names for _ in range(times)]
