@@ -57,6 +57,7 @@ class Future:
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
         self._ends = [stay.end for stay in staying]
+        self._hopes: dict[Gang, list[Pool]] = {}
 
     def place(self, gang: Gang, at: int, until: int) -> Berth | None:
         """Find room for a gang that will be there, beside all reservations, at any moment from `at` to `until`."""
@@ -74,8 +75,9 @@ class Future:
         firsts = [first for pool, _ in beside if (first := self._first(gang, pool)) is not None]
         if not firsts:
             return None
-        times = sorted({*self._ends, *(r.end for r in self.reservations)})
-        times = times[bisect_left(times, max(since, min(firsts))) : bisect_right(times, latest)]
+        since = max(since, min(firsts))
+        ends = self._ends[bisect_left(self._ends, since) : bisect_right(self._ends, latest)]
+        times = sorted({*ends, *(r.end for r in self.reservations if since <= r.end <= latest)})
         for at in times[:_NEAR]:
             if self._may_fit(gang, beside, at, at + seconds):
                 berth = self._found(gang, at, at + seconds)
@@ -103,7 +105,11 @@ class Future:
 
     def _hopeful(self, gang: Gang) -> list[Pool]:
         """The pools that would hold a gang if nothing at all were taken."""
-        return [pool for pool in candidates(gang, self._pools) if holds_it_empty(gang, pool)]
+        found = self._hopes.get(gang)
+        if found is None:
+            found = [pool for pool in candidates(gang, self._pools) if holds_it_empty(gang, pool)]
+            self._hopes[gang] = found
+        return found
 
     def _first(self, gang: Gang, pool: Pool) -> int | None:
         """From when on a pool may hold a gang if nothing is kept for anybody; None if it never may."""

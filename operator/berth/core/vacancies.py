@@ -52,17 +52,19 @@ class Vacancies:
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
         """Whether some domain of a level could hold so many replicas at any moment from `at` to `until`."""
         counts = [slots[bisect_right(ends, at) - 1] for ends, slots in self._of(devices, level)]
-        if max(counts, default=0) < replicas:
-            return False
+        able = {domain for domain, slots in enumerate(counts) if slots >= replicas}
         leaf, parent = self._tree.leaf_level, self._tree.parent
         for position, takings in beside.items():
-            lost = self._lost(position, devices, at, until, takings)
-            if lost:
-                domain = position
-                for below in range(leaf, level, -1):
-                    domain = parent[below][domain]
-                counts[domain] -= lost
-        return max(counts) >= replicas
+            if not able:
+                return False
+            domain = position
+            for below in range(leaf, level, -1):
+                domain = parent[below][domain]
+            if domain in able:
+                counts[domain] -= self._lost(position, devices, at, until, takings)
+                if counts[domain] < replicas:
+                    able.remove(domain)
+        return bool(able)
 
     def _lost(self, position: int, devices: int, at: int, until: int, takings: list[tuple[int, int, int]]) -> int:
         """Slots of a node that are taken from what is free there at a time, by what takes most of it from then on."""
