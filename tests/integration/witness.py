@@ -18,18 +18,30 @@ from e2e.ground.waiting import until
 class Witness:
     """Watches the pods at ``path`` (a namespace's collection) while it is a context.
 
-    ``held`` tells the devices that a pod holds, by node; ``most`` how many a node has.
+    ``held`` tells the devices that a pod holds, by node; ``most`` how many a node has. The API server is asked to end
+    a watch after ``watch_s`` seconds; the next one goes on where it was.
     """
 
-    def __init__(self, api: Api, path: str, *, held: Callable[[list[JsonObject]], Counter[str]], most: int) -> None:
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        *,
+        held: Callable[[list[JsonObject]], Counter[str]],
+        most: int,
+        watch_s: int = 3600,
+    ) -> None:
         self.twice: set[str] = set()
         """Nodes on which more devices were held than there are."""
         self.seen = 0
         """Events so far."""
+        self.watches = 0
+        """Watches so far."""
         self._api = api
         self._path = path
         self._held = held
         self._most = most
+        self._watch_s = watch_s
         self._pods: dict[str, Counter[str]] = {}
         self._sums: Counter[str] = Counter()
         self._version = 0
@@ -71,13 +83,18 @@ class Witness:
                 for line in self._stream.lines():
                     self._hear(json.loads(line))
                 # The API server ends a watch that falls behind, or is old. What it has not told yet it tells the next.
+                self._stream.close()
                 self._stream = self._open()
         except BaseException as error:  # noqa: BLE001  # told by catch_up, in the test's thread
             if not self._ended.is_set():
                 self._broken = error
+        finally:
+            self._stream.close()
 
     def _open(self) -> Stream:
-        return self._api.stream(f"{self._path}?watch=1&allowWatchBookmarks=true&resourceVersion={self._version}")
+        self.watches += 1
+        query = f"watch=1&allowWatchBookmarks=true&timeoutSeconds={self._watch_s}&resourceVersion={self._version}"
+        return self._api.stream(f"{self._path}?{query}")
 
     def _hear(self, event: dict[str, Any]) -> None:
         kind, pod = event["type"], event["object"]
