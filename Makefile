@@ -52,7 +52,7 @@ e2e: $(SETUP) ## Berth's image on real kubelets: a kind cluster of three nodes (
 image: $(SETUP) ## Berth's image: by the Dockerfile, or from Debian packages where no base image can be pulled
 	@$(BIN)/python -m e2e.images
 
-crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (half an hour)
+crash: ground ## Kill the operator before and after each write of the life of a job of 64 replicas (an hour and a half)
 	CRASH_REPLICAS=64 $(BIN)/python -m pytest -q -n 2 -m cluster tests/integration/test_operator_crash_points.py
 
 check: tools ## Formatting, lint, types, layers, dependencies, drift of generated files, the chart

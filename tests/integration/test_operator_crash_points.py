@@ -3,7 +3,7 @@
 A life is lived once without a crash. Then, for write 1, 2, 3, …, it is lived with the operator killed before that write
 reaches the API server, and once more with it killed after the API server has done it and before the operator hears;
 until a life ends before its write comes. Every one must end like the first. `make crash` does it with 64 replicas
-(`CRASH_REPLICAS`), which takes about half an hour; the tests do it with fewer, as the kinds of writes are the same.
+(`CRASH_REPLICAS`), which takes an hour and a half; the tests do it with fewer, as the kinds of writes are the same.
 
 Not counted are renewals of the Lease, events and the statuses of pools: they come by the clock, and nothing is decided
 by them.
