@@ -55,6 +55,30 @@ async def test_a_released_lease_is_taken_without_waiting(control_plane: ControlP
         assert await asyncio.wait_for(second.acquire(), DURATION) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "holder"),
+    [
+        pytest.param(
+            {"renewTime": "2026-11-22T00:00:00.000000Z"}, "", id="a renewal of its own that it did not hear of"
+        ),
+        pytest.param({"holderIdentity": "b", "leaseTransitions": 1}, "b", id="somebody else's term"),
+        pytest.param({"leaseTransitions": 1}, "a", id="a later term of the same name"),
+    ],
+)
+async def test_a_lease_that_has_moved_is_released_if_the_term_is_still_the_same(
+    control_plane: ControlPlane, namespace: str, change: dict[str, object], holder: str
+) -> None:
+    """A stop may cut off a renewal after the API server has done it and before the answer is there."""
+    async with _client(control_plane) as client:
+        lease = _lease(client, namespace, "a")
+        await lease.acquire()
+        there = await client.get(LEASES, "berth", namespace=namespace)
+        await client.update(LEASES, "berth", {**there, "spec": {**there["spec"], **change}}, namespace=namespace)
+        await lease.release()
+        found = await client.get(LEASES, "berth", namespace=namespace)
+        assert found["spec"].get("holderIdentity", "") == holder
+
+
 async def test_the_same_identity_takes_its_own_lease_at_once_in_a_new_term(
     control_plane: ControlPlane, namespace: str
 ) -> None:

@@ -82,9 +82,10 @@ class Witness:
             while not self._ended.is_set():
                 for line in self._stream.lines():
                     self._hear(json.loads(line))
-                # The API server ends a watch that falls behind, or is old. What it has not told yet it tells the next.
-                self._stream.close()
-                self._stream = self._open()
+                if not self._ended.is_set():
+                    # The API server ends a watch that falls behind, or is old. What it has not told it tells the next.
+                    self._stream.close()
+                    self._stream = self._open()
         except BaseException as error:  # noqa: BLE001  # told by catch_up, in the test's thread
             if not self._ended.is_set():
                 self._broken = error

@@ -136,11 +136,21 @@ class Lease:
         if self._held is None or not self.held:
             return
         held, self._held, self._until = self._held, None, float("-inf")
-        body = {**held, "spec": {**held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
         try:
-            await self._client.update(LEASES, self._name, body, namespace=self._namespace)
+            try:
+                await self._give_back(held)
+            except Conflict:
+                # A renewal that was under way when the stop came has moved it.
+                found = await self._client.get(LEASES, self._name, namespace=self._namespace)
+                if not _same_term(found, held):
+                    raise
+                await self._give_back(found)
         except ApiError as error:
             logger.warning("lease not released: the next leader waits it out", extra={"error": str(error)})
+
+    async def _give_back(self, held: JsonObject) -> None:
+        body = {**held, "spec": {**held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
+        await self._client.update(LEASES, self._name, body, namespace=self._namespace)
 
     async def _try(self) -> bool:
         """Take the Lease if nobody holds it, or if its holder has not moved for its duration."""
@@ -185,9 +195,8 @@ class Lease:
                     found = await self._client.get(LEASES, self._name, namespace=self._namespace)
                 except NotFound:
                     raise self._lost("was deleted") from None
-                spec = found["spec"]
-                if spec.get("holderIdentity") != self.identity or spec["leaseTransitions"] != self.epoch:
-                    raise self._lost(f"was taken by {spec.get('holderIdentity') or 'nobody'}") from None
+                if not _same_term(found, held):
+                    raise self._lost(f"was taken by {found['spec'].get('holderIdentity') or 'nobody'}") from None
                 self._held = found
 
     def _lost(self, how: str) -> LeaseLostError:
@@ -212,3 +221,8 @@ class Lease:
 
     async def _pause(self, seconds: float) -> None:
         await self._sleep(seconds * (0.8 + 0.4 * self._random()))
+
+
+def _same_term(found: JsonObject, held: JsonObject) -> bool:
+    """Whether a Lease as it is found stands for the term in which it was held."""
+    return all(found["spec"].get(field) == held["spec"][field] for field in ("holderIdentity", "leaseTransitions"))
