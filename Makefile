@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.ready
 ONLY ?=
-TRIES ?= 40
+TRIES ?= 25
 export PYTHONPATH := operator:.
 
 .PHONY: help setup ground tools demo test unit integration e2e image crash check generate golden format bench doctor clean
