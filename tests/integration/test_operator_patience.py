@@ -32,7 +32,10 @@ def halves(scene: Scene) -> Scene:
     return scene
 
 
-def test_a_gang_waits_for_a_contiguous_place_that_is_near(halves: Scene, operator: OperatorProcess) -> None:
+@pytest.mark.parametrize("deleted", [False, True], ids=["who ends", "who is deleted"])
+def test_a_gang_waits_for_a_contiguous_place_that_is_near(
+    halves: Scene, operator: OperatorProcess, deleted: bool
+) -> None:
     """It is told where and until when, is told the same after a crash, and starts there when the place is free."""
     scene = halves
     scene.submit("gang", replicas=4, maxDuration="10h")
@@ -48,10 +51,13 @@ def test_a_gang_waits_for_a_contiguous_place_that_is_near(halves: Scene, operato
     assert after == before
     assert scene.pods("gang") == {}
 
-    ended = {"metadata": {"annotations": {stages.RUN_SECONDS: "0"}}}
-    for pod in scene.pods("ending"):
-        scene.api.patch(f"{scene.core}/pods/{pod}", ended)
-    scene.wait("ending", "Succeeded")
+    if deleted:
+        scene.delete("ending")
+    else:
+        ended = {"metadata": {"annotations": {stages.RUN_SECONDS: "0"}}}
+        for pod in scene.pods("ending"):
+            scene.api.patch(f"{scene.core}/pods/{pod}", ended)
+        scene.wait("ending", "Succeeded")
 
     status = scene.wait("gang", "Running")
     assert scene.placed("gang") == scene.nodes[:4]

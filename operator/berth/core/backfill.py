@@ -12,7 +12,7 @@ from typing import Protocol
 
 from berth.core import batch
 from berth.core.admission import Berth, Find, Pool, Stay, candidates, find, unsuitable
-from berth.core.future import Future, Reservation, takes
+from berth.core.future import FOREVER, Future, Reservation, takes
 from berth.core.model import Gang, Job, JobKey, Record
 from berth.core.patience import wishes
 from berth.core.stays import Backfill, lasts, stays
@@ -21,7 +21,6 @@ _TRIALS = 8
 """How often in a cycle places that are kept may be changed for others. Who comes too late for that waits for the next
 cycle."""
 
-_FOREVER = 1 << 62
 _PATIENT = 8
 """For how many gangs of a cycle a better place is kept than they could have earlier; others take what there is."""
 
@@ -117,7 +116,7 @@ class Line:
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
         seconds = lasts(job, self.settings)
-        if job.gang not in self._no_room and seconds < self._held_back.get(job.gang, _FOREVER):
+        if job.gang not in self._no_room and seconds < self._held_back.get(job.gang, FOREVER):
             berth = self._find(job.gang, self.pools)
             if berth is None:
                 self._no_room.add(job.gang)
@@ -178,7 +177,7 @@ class Line:
 
     def held_back(self, job: Job) -> bool:
         """Whether there is room for a job that waits, but kept for others."""
-        if self.seconds(job) < self._held_back.get(job.gang, _FOREVER):
+        if self.seconds(job) < self._held_back.get(job.gang, FOREVER):
             return False
         return self._find(job.gang, self.pools) is not None  # or somebody has taken it since
 

@@ -14,7 +14,8 @@ from berth.core.layout import UNKNOWN, union
 from berth.core.model import Gang, JobKey
 from berth.core.vacancies import Takings, Vacancies
 
-_FOREVER = 1 << 62
+FOREVER = 1 << 62
+"""A time, or a number of seconds, that nothing reaches."""
 _NEAR = 16
 """Next ends after each of which a gang is tried between reservations. Beyond, it is tried only beside all that have
 not ended by then: a place may be found later than it could be, never in anybody's way."""
@@ -65,7 +66,7 @@ class Future:
         return self._found(gang, at, until) if self._may_fit(gang, beside, at, until) else None
 
     def earliest(
-        self, key: JobKey, gang: Gang, seconds: int, latest: int = _FOREVER, *, since: int = 0
+        self, key: JobKey, gang: Gang, seconds: int, latest: int = FOREVER, *, since: int = 0
     ) -> Reservation | None:
         """The first time after now, from `since` to `latest`, at which a gang finds room for so long, and the place.
 
@@ -85,13 +86,13 @@ class Future:
                     return self._reservation(key, gang, berth, at, seconds)
         # From here on what is in the way only goes.
         first = bisect_left(
-            times, True, min(_NEAR, len(times)), key=lambda at: self._may_fit(gang, beside, at, _FOREVER)
+            times, True, min(_NEAR, len(times)), key=lambda at: self._may_fit(gang, beside, at, FOREVER)
         )
         refused, step, last = first - 1, 1, len(times) - 1
         found: tuple[int, Berth] | None = None
         while refused < (last if found is None else found[0] - 1):
             tried = min(refused + step, last) if found is None else (refused + found[0]) // 2
-            berth = self._found(gang, times[tried], _FOREVER)
+            berth = self._found(gang, times[tried], FOREVER)
             if berth is not None:
                 found = tried, berth
             else:
