@@ -72,10 +72,11 @@ def test_a_gang_that_says_nothing_of_its_length_sits_apart_at_once(halves: Scene
 
 
 def test_one_who_fits_where_the_patient_gang_does_not_wait_uses_what_is_free(halves: Scene) -> None:
-    """The gang's place is kept, and nothing else is."""
+    """The gang's place is kept, and nothing else is: there is no room apart for it now, and it starts no later."""
     halves.submit("gang", replicas=4, maxDuration="10h")
-    halves.wait_pending("gang", "ContiguousSoon")
+    before = halves.wait_pending("gang", "ContiguousSoon")
     halves.submit("passing", replicas=2)
     halves.wait("passing", "Running")
     assert set(halves.placed("passing")) < set(halves.nodes[4:])
-    assert halves.wait_pending("gang", "ContiguousSoon")
+    after = halves.wait_pending("gang", "InsufficientDevices")
+    assert after["estimatedStart"] == before["estimatedStart"]
