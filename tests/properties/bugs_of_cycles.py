@@ -68,6 +68,7 @@ observer_that_acts = swapped(cycle, _observed=lambda decision, _: decision)
 passes_over_who_waits = swapped(
     cycle, _unchanged=lambda job, snapshot, *_: job.key not in (snapshot.touched or [job.key])
 )
+forgets_the_history_of_who_waits = swapped(cycle, untried=lambda job: job.record.placement is None)
 plans_on_the_snapshot = swapped(cycle, replace=lambda thing, **_: thing)
 
 

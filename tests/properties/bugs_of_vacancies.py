@@ -40,3 +40,17 @@ class AsksTheFirstDomain(Vacancies):
         for ends, slots in self._of(devices, level):
             return next((end for end, free in zip(ends, slots, strict=True) if free >= replicas), None)
         return None
+
+
+class TellsEveryEnd(Vacancies):
+    """Takes every device that comes free for a slot."""
+
+    def grows(self, devices: int, level: int) -> list[int]:
+        return super().grows(1, level)
+
+
+class TellsOfTheFirstDomain(Vacancies):
+    """Knows one domain."""
+
+    def grows(self, devices: int, level: int) -> list[int]:
+        return self._of(devices, level)[0][0][1:]

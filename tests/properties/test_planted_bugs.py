@@ -92,6 +92,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "the next wake is the first moment at which time changes something": [
             cycles.wakes_for_what_is_past,
             cycles.never_wakes,
+            cycles.forgets_the_history_of_who_waits,
         ],
         "a job that did not change is only passed over if nothing new would be said": [cycles.passes_over_who_waits],
         "a second look at the same facts says the same": [cycles.tells_of_slots_that_are_taken_by_now],
@@ -113,6 +114,10 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
         "the first time is that from which on somebody has gone": [
             vacancies.WaitsForOneMore,
             vacancies.AsksTheFirstDomain,
+        ],
+        "more room comes at the times that are told and at no other": [
+            vacancies.TellsEveryEnd,
+            vacancies.TellsOfTheFirstDomain,
         ],
     },
     "explaining": {

@@ -106,3 +106,11 @@ def the_first_time_is_that_from_which_on_somebody_has_gone(thing: type[Vacancies
     first = prospect.vacancies(thing).first(prospect.replicas, prospect.devices, prospect.level)
     times = [at for at in range(LAST) if max(alone.room(at, at + 1)) >= prospect.replicas]
     assert (max(0, first) if first is not None else None) == min(times, default=None)
+
+
+@VACATING.law
+def more_room_comes_at_the_times_that_are_told_and_at_no_other(thing: type[Vacancies], prospect: Prospect) -> None:
+    alone = replace(prospect, kept=())
+    rooms = [alone.room(at, at + 1) for at in range(LAST)]
+    grows = [at for at in range(1, LAST) if rooms[at] != rooms[at - 1]]
+    assert list(prospect.vacancies(thing).grows(prospect.devices, prospect.level)) == grows

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from berth.core.admission import Stay
 from berth.core.cycle import Snapshot, cycle
 from berth.core.future import Future, Reservation
-from berth.core.model import Cause, Job
+from berth.core.model import Cause, Job, JobKey
 from berth.core.plan import Reason, Verb
 from berth.core.stays import Backfill, expected_end, stays
 from tests.builders import GPU, JobBuilder, a_gang, a_job, a_pod, by_name, drawn
@@ -209,6 +210,20 @@ def test_a_place_is_found_as_soon_as_enough_have_ended() -> None:
         found = _reserve(_future(*gangs, picture=picture), replicas, 5)
         assert found.start == NOW + 10 * replicas
         assert len(found.takes) == replicas
+
+
+def test_a_place_is_found_when_processors_come_free_though_no_device_does() -> None:
+    """The gang that ends in 30 seconds sits on the processors of a node whose devices are free already."""
+    pool = drawn("spine-0\n  leaf-0  0 0")
+    for position, cpu in enumerate((4, 8)):
+        node = pool.ledger.nodes[position]
+        pool.ledger.set_node(position, replace(node, allocatable={**node.allocatable, "cpu": 8}))
+        pool.ledger.set_used(position, {"cpu": cpu})
+    hogs = (Stay(NOW + 30, JobKey("ns", "one"), pool.name, ((0, {"cpu": 4}, 0),)),)
+    gang = replace(a_gang(1), requests=(("cpu", 5),))
+    found = Future({pool.name: pool}, list(hogs), NOW).earliest(JobKey("ns", "x"), gang, 60)
+    assert found is not None
+    assert (found.start, found.berth.fit.ranks()) == (NOW + 30, [0])
 
 
 def test_places_are_kept_one_behind_the_other_and_in_the_gaps_before() -> None:

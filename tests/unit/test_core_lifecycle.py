@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from berth.core.lifecycle import advance
+from berth.core.lifecycle import advance, due, untried
 from berth.core.model import Attempt, Cause, Phase
 from berth.core.plan import Decision, Reason, State, Verb
 from tests.builders import JobBuilder, a_job, a_pod
@@ -266,3 +266,18 @@ def test_the_next_step(job: JobBuilder, expected: Step | None) -> None:
     """Record and pods say what comes next, whoever looks at them, and whenever."""
     decision = advance(job.built, NOW)
     assert (decision and Step.of(decision)) == expected
+
+
+@pytest.mark.parametrize(("job", "expected"), [pytest.param(*row[1:], id=row[0]) for row in ROWS])
+def test_who_has_no_history_has_no_step_and_nothing_due(job: JobBuilder, expected: Step | None) -> None:
+    """It is said of nobody else, as it is not looked any further then."""
+    if untried(job.built):
+        assert expected is None
+        assert due(job.built, NOW) is None
+
+
+def test_a_job_has_no_history_when_it_comes_and_has_one_once_it_was_placed() -> None:
+    """It is what keeps a cycle over a long queue short, so it is to be seen."""
+    assert untried(JOB.built)
+    assert not untried(PLACED.built)
+    assert not untried(JOB.after(OVER).built)

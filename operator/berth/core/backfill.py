@@ -88,20 +88,23 @@ class Line:
         self._future: Future | None = None
         self._unplaced: list[tuple[Job, int]] = []
         self._seats: Counter[str] = Counter()
+        self._full = set(pools) if settings.depth <= 0 else set[str]()  # pools in which as many places are kept as may be
         self._trials = 0
         self._passed = False
         self._started: list[Stay] = []
-        self._no_room: set[Gang] = set()
-        self._held_back: dict[Gang, int] = {}  # the fewest seconds for which one of them was
+        self._refused: dict[Gang, int] = {}  # for how many seconds or more; 0 where there is no room
         self._apart: dict[JobKey, Berth] = {}
         self._waiting = 0
 
     @property
     def reservations(self) -> list[Reservation]:
         """Places that are kept, in the order of the queue. They are looked for when somebody asks, and not before."""
-        unplaced, self._unplaced = self._unplaced, []
-        for job, seconds in unplaced:
-            self._reserve(job, seconds)
+        if self._unplaced:
+            unplaced, self._unplaced = self._unplaced, []
+            for job, seconds in unplaced:
+                if len(self._full) == len(self.pools):
+                    break
+                self._reserve(job, seconds)
         return self._future.reservations if self._future else []
 
     @property
@@ -116,10 +119,10 @@ class Line:
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
         seconds = lasts(job, self.settings)
-        if job.gang not in self._no_room and seconds < self._held_back.get(job.gang, FOREVER):
+        if seconds < self._refused.get(job.gang, FOREVER):
             berth = self._find(job.gang, self.pools)
             if berth is None:
-                self._no_room.add(job.gang)
+                self._refused[job.gang] = 0
             else:
                 free = self._beside(job.gang, berth, seconds)
                 near = self._near(job, free or berth, seconds, self.now)
@@ -129,7 +132,7 @@ class Line:
                         self._take(job, berth, seconds)
                         return berth
                 if free is None:
-                    self._held_back[job.gang] = seconds
+                    self._refused[job.gang] = seconds
                 if near is not None:
                     self.future.reservations.append(near)
                     if free is not None:
@@ -177,7 +180,7 @@ class Line:
 
     def held_back(self, job: Job) -> bool:
         """Whether there is room for a job that waits, but kept for others."""
-        if self.seconds(job) < self._held_back.get(job.gang, FOREVER):
+        if self.seconds(job) < self._refused.get(job.gang, FOREVER):
             return False
         return self._find(job.gang, self.pools) is not None  # or somebody has taken it since
 
@@ -232,9 +235,12 @@ class Line:
     def _reserve(self, job: Job, seconds: int) -> None:
         """Keep a place for a job that waits, if it is one of the first of a pool that it may run in."""
         suitable = [pool.name for pool in candidates(job.gang, self.pools) if unsuitable(job.gang, pool) is None]
-        if all(self._seats[name] >= self.settings.depth for name in suitable):
+        if self._full.issuperset(suitable):
             return
         found = self.future.earliest(job.key, job.gang, seconds)
         if found is not None:
             self.future.reservations.append(self._near(job, found.berth, seconds, found.start) or found)
-            self._seats[found.berth.pool.name] += 1
+            name = found.berth.pool.name
+            self._seats[name] += 1
+            if self._seats[name] >= self.settings.depth:
+                self._full.add(name)

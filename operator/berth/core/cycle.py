@@ -6,7 +6,7 @@ from berth.core import charges, explain, repair
 from berth.core.admission import Berth, Pool
 from berth.core.backfill import Line, Turns
 from berth.core.faults import DEFAULT_WAITS, Waits, avoiding
-from berth.core.lifecycle import advance, due
+from berth.core.lifecycle import advance, due, untried
 from berth.core.model import Job, JobKey, Mode, Placement, Record
 from berth.core.plan import Decision, Event, Pending, Plan, Reason, Verb
 from berth.core.stays import DEFAULT, Backfill
@@ -43,6 +43,9 @@ def cycle(snapshot: Snapshot, now: int, *, turns: Turns = Line, told: bool = Tru
     wakes: list[int] = []
     for job in snapshot.jobs:
         if job.busy or job.deleting:
+            continue
+        if untried(job):
+            queue.append(job)
             continue
         wake = due(job, now, snapshot.waits)
         if wake is not None and wake > now:

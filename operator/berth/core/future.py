@@ -6,8 +6,10 @@ brought from one time to another by the ends between the two, and room once foun
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import islice
 
 from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, holds_it_empty, widest_level
 from berth.core.layout import UNKNOWN, union
@@ -17,8 +19,8 @@ from berth.core.vacancies import Takings, Vacancies
 FOREVER = 1 << 62
 """A time, or a number of seconds, that nothing reaches."""
 _NEAR = 16
-"""Next ends after each of which a gang is tried between reservations. Beyond, it is tried only beside all that have
-not ended by then: a place may be found later than it could be, never in anybody's way."""
+"""Times at which a gang is tried between reservations. Beyond, it is tried only beside all that have not ended by then:
+a place may be found later than it could be, never in anybody's way."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,22 +74,23 @@ class Future:
 
         None if there is no such time.
         """
-        beside = [(pool, self._takings(pool)) for pool in self._hopeful(gang)]
-        firsts = [first for pool, _ in beside if (first := self._first(gang, pool)) is not None]
+        hopeful = self._hopeful(gang)
+        firsts = [first for pool in hopeful if (first := self._first(gang, pool)) is not None]
         if not firsts:
             return None
         since = max(since, min(firsts))
-        ends = self._ends[bisect_left(self._ends, since) : bisect_right(self._ends, latest)]
-        times = sorted({*ends, *(r.end for r in self.reservations if since <= r.end <= latest)})
-        for at in times[:_NEAR]:
+        if since > latest:
+            return None
+        beside = [(pool, self._takings(pool)) for pool in hopeful]
+        times = self._times(gang, hopeful, since, latest)
+        for at in islice(times, _NEAR):
             if self._may_fit(gang, beside, at, at + seconds):
                 berth = self._found(gang, at, at + seconds)
                 if berth is not None:
                     return self._reservation(key, gang, berth, at, seconds)
         # From here on what is in the way only goes.
-        first = bisect_left(
-            times, True, min(_NEAR, len(times)), key=lambda at: self._may_fit(gang, beside, at, FOREVER)
-        )
+        times = list(times)
+        first = bisect_left(times, True, key=lambda at: self._may_fit(gang, beside, at, FOREVER))
         refused, step, last = first - 1, 1, len(times) - 1
         found: tuple[int, Berth] | None = None
         while refused < (last if found is None else found[0] - 1):
@@ -98,6 +101,26 @@ class Future:
             else:
                 refused, step = tried, 2 * step
         return found and self._reservation(key, gang, found[1], times[found[0]], seconds)
+
+    def _times(self, gang: Gang, hopeful: list[Pool], since: int, latest: int) -> Iterator[int]:
+        """From `since` to `latest`, the times at which there may be more room for a gang than just before."""
+        growing = [self._grows(gang, pool) for pool in hopeful]
+        growing.append(sorted(r.end for r in self.reservations))
+        last = None
+        if since > self.now:
+            yield (last := since)
+        for at in merge(*(_between(times, since, latest) for times in growing)):
+            if at != last:
+                yield (last := at)
+
+    def _grows(self, gang: Gang, pool: Pool) -> Sequence[int]:
+        """When a pool may have more room for a gang, if nothing is kept for anybody.
+
+        Where all that counts is how many devices a node has left, most ends make no difference.
+        """
+        if gang.requests or gang.shapes or pool.ledger.numbering is not None:
+            return self._ends
+        return self._vacant(pool).grows(gang.devices, widest_level(gang, pool))
 
     def _found(self, gang: Gang, at: int, until: int) -> Berth | None:
         """Look for a place in the ledgers, as they are to be from `at` to `until`."""
@@ -308,6 +331,11 @@ def takes(berth: Berth) -> Takes:
         found.append((position, amounts, union(berth.devices[rank : rank + replicas])))
         rank += replicas
     return tuple(found)
+
+
+def _between(times: Sequence[int], since: int, latest: int) -> Iterator[int]:
+    """Those of some sorted times that are after `since` and not after `latest`."""
+    return (times[at] for at in range(bisect_right(times, since), bisect_right(times, latest)))
 
 
 def _meet(reservation: Reservation, pool: str, taken: Takes, start: int, end: int) -> bool:

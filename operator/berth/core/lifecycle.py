@@ -48,6 +48,26 @@ def _advance(job: Job, now: int, waits: Waits) -> Decision | None:
     return _without_strays(job, step)
 
 
+def untried(job: Job) -> bool:
+    """Whether a job has no history, so that nothing but room keeps it waiting, however much time passes.
+
+    It says in no time of most that wait what `advance` and `due` would: no step, and no moment.
+    """
+    record = job.record
+    return not (
+        record.attempt
+        or record.attempts
+        or record.refusals
+        or job.pods
+        or job.suspended
+        or job.hindrance is not None
+        or record.placement is not None
+        or record.outcome is not None
+        or record.retry_after is not None
+        or (job.max_duration is not None and record.held >= job.max_duration)
+    )
+
+
 def due(job: Job, now: int, waits: Waits = DEFAULT_WAITS) -> int | None:
     """The next moment at which time alone changes the next step of this job; `now` if that has come already."""
     record = job.record

@@ -38,6 +38,7 @@ class Vacancies:
                     self._ends[position].append(stay.end)
                     self._free[position].append(after)
                     self._grown.append((stay.end, position, before, after))
+        self._growing: dict[tuple[int, int], list[int]] = {}
         self._slots: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = {}
 
     def first(self, replicas: int, devices: int, level: int) -> int | None:
@@ -47,6 +48,15 @@ class Vacancies:
             at = bisect_left(slots, replicas)
             if at < len(ends) and (found is None or ends[at] < found):
                 found = ends[at]
+        return found
+
+    def grows(self, devices: int, level: int) -> list[int]:
+        """The times from which on some domain of a level has more slots for replicas of so many devices."""
+        found = self._growing.get((devices, level))
+        if found is None:
+            steps = self._of(devices, level)
+            times = steps[0][0][1:] if len(steps) == 1 else sorted({end for ends, _ in steps for end in ends[1:]})
+            found = self._growing[devices, level] = times
         return found
 
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:

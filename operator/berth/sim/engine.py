@@ -10,11 +10,11 @@ plan: the engine knows no reason and no rule.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from berth.core.admission import describe, find, refusal
+from berth.core.admission import Stay, describe, find, refusal
 from berth.core.cycle import Snapshot, cycle
 from berth.core.model import Gang, Hindrance, Job, JobKey, Record
 from berth.core.plan import Reason
@@ -58,6 +58,7 @@ class Engine:
         if len(self._courses) < len(case.tasks):
             twice = next(task.key for task in case.tasks if self._courses[task.key].task is not task)
             raise ValueError(f"tasks: two have the same key: {twice}")
+        self._gangs: dict[Gang, Gang] = {}
         self._tasks = {task.key: task for task in case.tasks}
         self._acting = Acting(case, self._world, self._courses, self._events)
         self._refused: dict[Gang, Reason] = {}
@@ -118,7 +119,7 @@ class Engine:
         elif event.key is None:
             raise AssertionError(f"{event.kind} concerns nobody")
         elif event.kind is Kind.SUBMITTED:
-            self._world.put(_job(self._tasks[event.key]), now)
+            self._world.put(self._job(self._tasks[event.key]), now)
             acting.urgent = True
         elif event.kind is Kind.ENDED:
             acting.ended_well(event.key, event.attempt, now)
@@ -140,8 +141,10 @@ class Engine:
             self._cycle(snapshot)
 
     def _cycle(self, snapshot: Snapshot) -> None:
-        keys = {job.key for job in snapshot.jobs}
-        staying = (stay for stay in self._world.staying(self._now) if stay.key not in keys)
+        holding = {job.key for job in snapshot.jobs if job.record.holds is not None}
+        staying: Iterable[Stay] = self._world.staying(self._now)
+        if holding:
+            staying = (stay for stay in staying if stay.key not in holding)
         plan = cycle(snapshot, self._now, turns=partial(self._turns, staying=staying), told=False)
         self._cycles += 1
         for decision in plan.decisions:
@@ -159,7 +162,7 @@ class Engine:
             raise ValueError(f"task {task.key}: no pool has all of the nodes {', '.join(task.held)} that it sits on")
         if len(task.held) != task.gang.replicas:
             raise ValueError(f"task {task.key} has {task.gang.replicas} replicas, and sits on {len(task.held)} nodes")
-        job, demand = _job(task), pool.demand(task.gang)
+        job, demand = self._job(task), pool.demand(task.gang)
         for node, replicas in Counter(task.held).items():
             room = pool.ledger.room(position[node], demand)
             if room < replicas:
@@ -212,17 +215,16 @@ class Engine:
             self._refused[job.gang] = refused
         return str(self._refused[job.gang])
 
-
-def _job(task: Task) -> Job:
-    """A task as it is submitted."""
-    return Job(
-        key=task.key,
-        uid=uid_of(task.key),
-        generation=1,
-        submitted=task.submit,
-        gang=task.gang,
-        priority=task.priority,
-        max_duration=task.declared,
-        record=Record(held=task.spent),
-        hindrance=Hindrance(task.held_back, "as the case says") if task.held_back else None,
-    )
+    def _job(self, task: Task) -> Job:
+        """A task as it is submitted. Equal gangs are one object, as they are soon told to be equal then."""
+        return Job(
+            key=task.key,
+            uid=uid_of(task.key),
+            generation=1,
+            submitted=task.submit,
+            gang=self._gangs.setdefault(task.gang, task.gang),
+            priority=task.priority,
+            max_duration=task.declared,
+            record=Record(held=task.spent),
+            hindrance=Hindrance(task.held_back, "as the case says") if task.held_back else None,
+        )
