@@ -5,14 +5,15 @@ from dataclasses import replace
 from functools import partial
 
 from berth.core import admission, changes, explain, lifecycle
+from berth.core import cycle as cycles
 from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.cycle import Snapshot, cycle
 from berth.core.faults import Waits
-from berth.core.future import Reservation
 from berth.core.lifecycle import advance, due
 from berth.core.model import Demand, Gang, Job, Phase, Pod, Policy
 from berth.core.patience import wishes
+from berth.core.picture import Reservation
 from berth.core.placement import Fit
 from berth.core.plan import Change, Decision, Pending, Plan, Reason, Verb
 from berth.core.slots import Ledger, SlotIndex
@@ -62,19 +63,24 @@ ignores_the_level = finding(_find_at_any_level)
 admits_half_gangs = placing(half_a_gang)
 takes_the_widest_place = placing(widest_level_first)
 shuffles_ranks = placing(ranks_backwards)
+
+
+def _looking(**parts: object) -> Cycle:
+    """A cycle that looks at jobs in another way."""
+    return swapped(cycle, _advanced=swapped(cycles._advanced, **parts))
+
+
 lowest_priority_first = swapped(cycle, precedence=lambda job: (job.priority, job.submitted, job.key, job.uid))
 leaves_ties_to_chance = swapped(cycle, precedence=lambda job: (-job.priority, job.submitted))
 observer_that_acts = swapped(cycle, _observed=lambda decision, _: decision)
-passes_over_who_waits = swapped(
-    cycle, _unchanged=lambda job, snapshot, *_: job.key not in (snapshot.touched or [job.key])
-)
-forgets_the_history_of_who_waits = swapped(cycle, untried=lambda job: job.record.placement is None)
+passes_over_who_waits = _looking(_unchanged=lambda job, snapshot, *_: job.key not in (snapshot.touched or [job.key]))
+forgets_the_history_of_who_waits = _looking(untried=lambda job: job.record.placement is None)
 plans_on_the_snapshot = swapped(cycle, replace=lambda thing, **_: thing)
 
 
 def _steps_with(**parts: object) -> Cycle:
     """A cycle whose step of one job has other parts."""
-    return swapped(cycle, advance=swapped(advance, _advance=swapped(lifecycle._advance, **parts)))
+    return _looking(advance=swapped(advance, _advance=swapped(lifecycle._advance, **parts)))
 
 
 def _unsorted(pods: tuple[Pod, ...]) -> tuple[tuple[str, str], ...]:

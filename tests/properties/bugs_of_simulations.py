@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
 
+from berth.core.calendar import Calendar
 from berth.core.cycle import Snapshot
 from berth.core.model import JobKey, Placement
 from berth.sim.case import Case, Slowdown
@@ -49,9 +50,10 @@ class _HandsTooLittle(World):
 
 
 class _WithoutTheRest(World):
-    def staying(self, now: int) -> list[object]:  # type: ignore[override]
-        super().staying(now)
-        return []
+    def staying(self, now: int, but: Iterable[JobKey] = ()) -> Calendar:
+        """Nobody is there."""
+        super().staying(now, but)
+        return Calendar()
 
 
 class _WorksOn(Course):

@@ -1,5 +1,9 @@
 """Bugs of vacancies, as they happen: a moment that is not looked at, devices counted for slots, a wrong end."""
 
+from collections.abc import Mapping, Sequence
+
+from berth.core.admission import Pool
+from berth.core.calendar import Calendar
 from berth.core.vacancies import Takings, Vacancies
 
 
@@ -45,12 +49,21 @@ class AsksTheFirstDomain(Vacancies):
 class TellsEveryEnd(Vacancies):
     """Takes every device that comes free for a slot."""
 
-    def grows(self, devices: int, level: int) -> list[int]:
+    def grows(self, devices: int, level: int) -> Sequence[int]:
+        del devices
         return super().grows(1, level)
 
 
 class TellsOfTheFirstDomain(Vacancies):
     """Knows one domain."""
 
-    def grows(self, devices: int, level: int) -> list[int]:
+    def grows(self, devices: int, level: int) -> Sequence[int]:
         return self._of(devices, level)[0][0][1:]
+
+
+class CountsOnce(Vacancies):
+    """Takes what has been counted for what is there."""
+
+    def bring(self, pool: Pool, calendar: Calendar, used: Sequence[Mapping[str, int]]) -> None:
+        if not self._slots:
+            super().bring(pool, calendar, used)

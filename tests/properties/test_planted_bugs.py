@@ -119,6 +119,7 @@ PLANTED: dict[str, dict[str, list[Any]]] = {
             vacancies.TellsEveryEnd,
             vacancies.TellsOfTheFirstDomain,
         ],
+        "what is brought up to date is what would be counted anew": [vacancies.CountsOnce],
     },
     "explaining": {
         "the reason is that of the pool nearest to starting it": [cycles.tells_the_most_hopeless_pool],

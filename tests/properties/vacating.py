@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from berth.core.admission import Stay
+from berth.core.calendar import Calendar
 from berth.core.model import JobKey
 from berth.core.slots import Ledger
 from berth.core.vacancies import Takings, Vacancies
@@ -29,7 +30,17 @@ class Prospect:
 
     def vacancies(self, kind: type[Vacancies]) -> Vacancies:
         """What is counted without who comes."""
-        return kind(self.fleet.pool(), self.ledger.used, self.stays)
+        found = kind(self.fleet.pool())
+        found.bring(self.fleet.pool(), Calendar(self.stays), self.ledger.used)
+        return found
+
+    def once_one_has_left(self, number: int) -> "Prospect":
+        """The same after one of the gangs has ended early."""
+        gone, fleet = self.stays[number], self.fleet
+        ledger = Ledger(self.ledger.tree, self.ledger.nodes, self.ledger.used.copy())
+        for position, amounts, _ in gone.takes:
+            ledger.give_back(position, amounts.items())
+        return replace(self, fleet=fleet, ledger=ledger, stays=tuple(stay for stay in self.stays if stay is not gone))
 
     def takings(self) -> Takings:
         """Who comes."""
@@ -114,3 +125,21 @@ def more_room_comes_at_the_times_that_are_told_and_at_no_other(thing: type[Vacan
     rooms = [alone.room(at, at + 1) for at in range(LAST)]
     grows = [at for at in range(1, LAST) if rooms[at] != rooms[at - 1]]
     assert list(prospect.vacancies(thing).grows(prospect.devices, prospect.level)) == grows
+
+
+@VACATING.law
+def what_is_brought_up_to_date_is_what_would_be_counted_anew(thing: type[Vacancies], prospect: Prospect) -> None:
+    calendar, kept = Calendar(prospect.stays), thing(prospect.fleet.pool())
+    kept.bring(prospect.fleet.pool(), calendar, prospect.ledger.used)
+    now = prospect
+    while now.stays:
+        assert list(kept.grows(1, prospect.level)) == list(now.vacancies(thing).grows(1, prospect.level))
+        calendar = calendar.fork()
+        calendar.remove(now.stays[-1])
+        now = now.once_one_has_left(len(now.stays) - 1)
+        kept.bring(prospect.fleet.pool(), calendar, now.ledger.used)
+        anew, asked = now.vacancies(thing), (now.replicas, now.devices, now.level)
+        assert kept.first(*asked) == anew.first(*asked)
+        assert list(kept.grows(*asked[1:])) == list(anew.grows(*asked[1:]))
+        for at, until in now.windows():
+            assert kept.may_hold(*asked, at, until, now.takings()) == anew.may_hold(*asked, at, until, now.takings())

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from berth.core.admission import Stay
+from berth.core.calendar import Calendar
 from berth.core.cycle import Snapshot, cycle
-from berth.core.future import Future, Reservation
+from berth.core.future import Future
 from berth.core.model import Cause, Job, JobKey
+from berth.core.picture import Reservation
 from berth.core.plan import Reason, Verb
 from berth.core.stays import Backfill, expected_end, stays
 from tests.builders import GPU, JobBuilder, a_gang, a_job, a_pod, by_name, drawn
@@ -192,7 +194,7 @@ def test_what_a_gang_gives_back_is_what_counts_as_taken_for_it() -> None:
 def _future(*jobs: JobBuilder, picture: str = FOUR) -> Future:
     pools = by_name(drawn(picture))
     built: list[Job] = [job.built for job in jobs]
-    return Future(pools, stays(built, pools, NOW, ASSUMED, {}), NOW)
+    return Future(pools, Calendar(stays(built, pools, NOW, ASSUMED, {})), NOW)
 
 
 def _reserve(future: Future, replicas: int, seconds: int, name: str = "x") -> Reservation:
@@ -221,7 +223,7 @@ def test_a_place_is_found_when_processors_come_free_though_no_device_does() -> N
         pool.ledger.set_used(position, {"cpu": cpu})
     hogs = (Stay(NOW + 30, JobKey("ns", "one"), pool.name, ((0, {"cpu": 4}, 0),)),)
     gang = replace(a_gang(1), requests=(("cpu", 5),))
-    found = Future({pool.name: pool}, list(hogs), NOW).earliest(JobKey("ns", "x"), gang, 60)
+    found = Future({pool.name: pool}, Calendar(hogs), NOW).earliest(JobKey("ns", "x"), gang, 60)
     assert found is not None
     assert (found.start, found.berth.fit.ranks()) == (NOW + 30, [0])
 
@@ -250,7 +252,7 @@ def test_far_ahead_a_place_is_sought_beside_all_that_are_kept(seconds: int, star
 def test_asking_changes_nothing() -> None:
     """The pools that the future was made of stay as they are, and the same question has the same answer."""
     pools = by_name(drawn(FOUR))
-    future = Future(pools, stays([running().built], pools, NOW, ASSUMED, {}), NOW)
+    future = Future(pools, Calendar(stays([running().built], pools, NOW, ASSUMED, {})), NOW)
     first = future.earliest(running().built.key, a_gang(4), 10)
     again = future.earliest(running().built.key, a_gang(4), 10)
     assert first is not None

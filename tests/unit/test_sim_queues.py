@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from berth.core.admission import Stay, find
+from berth.core.calendar import Calendar
 from berth.core.cycle import Snapshot, cycle
 from berth.core.model import Job, JobKey
 from berth.sim.policies.queues import QUEUES
@@ -35,7 +36,7 @@ HUGE = _job("huge", 9, 100, 0)
 
 
 def _started(queue: str, *jobs: Job) -> str:
-    turns = partial(QUEUES[queue](find), staying=(RUNNING,))
+    turns = partial(QUEUES[queue](find), staying=Calendar((RUNNING,)))
     plan = cycle(Snapshot(jobs, by_name(drawn(HALF))), 10, turns=turns, told=False)
     return " ".join(sorted(decision.key.name for decision in plan.decisions))
 

@@ -4,7 +4,7 @@ A refusal is asked of the same slot counts that the placement was tried on, so i
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 from berth.core import shortages
@@ -35,8 +35,8 @@ class Pool:
 
     def demand(self, gang: Gang) -> Demand:
         """What one replica of a gang needs here."""
-        demand = gang.demand(self.resource, self.defaults)
-        return demand if self.ledger.numbering is None else replace(demand, networked=gang.replicas > 1)
+        numbered = self.ledger.numbering is not None
+        return gang.demand(self.resource, self.defaults, numbered and gang.replicas > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +127,14 @@ def unsuitable(gang: Gang, pool: Pool) -> Pending | None:
     """Why a pool can never hold this gang, whatever is free."""
     if pool.problem is not None:
         return Pending(Reason.POOL_NOT_READY, f"pool {pool.name} cannot be used: {pool.problem}")
-    shape = gang.shape(pool.defaults)
-    if shape is None:
-        text = f"a replica is being tried with the podDefaults of pool {pool.name}"
-        return Pending(Reason.VALIDATING, text)
-    if shape.refused is not None:
-        text = f"{'with the podDefaults of' if pool.defaults else 'in'} pool {pool.name}: {shape.refused}"
-        return Pending(Reason.TEMPLATE_REFUSED, text)
+    if pool.defaults or gang.shapes:
+        shape = gang.shape(pool.defaults)
+        if shape is None:
+            text = f"a replica is being tried with the podDefaults of pool {pool.name}"
+            return Pending(Reason.VALIDATING, text)
+        if shape.refused is not None:
+            text = f"{'with the podDefaults of' if pool.defaults else 'in'} pool {pool.name}: {shape.refused}"
+            return Pending(Reason.TEMPLATE_REFUSED, text)
     sizes = pool.sizes if gang.replicas > 1 else pool.sizes_alone
     if sizes is not None and gang.devices not in sizes:
         legal = ", ".join(map(str, sizes))

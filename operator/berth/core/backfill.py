@@ -12,9 +12,11 @@ from typing import Protocol
 
 from berth.core import batch
 from berth.core.admission import Berth, Find, Pool, Stay, candidates, find, unsuitable
-from berth.core.future import FOREVER, Future, Reservation, takes
+from berth.core.calendar import Calendar
+from berth.core.future import FOREVER, Future, takes
 from berth.core.model import Gang, Job, JobKey, Record
 from berth.core.patience import wishes
+from berth.core.picture import Reservation
 from berth.core.stays import Backfill, lasts, stays
 
 _TRIALS = 8
@@ -52,7 +54,7 @@ class Turns(Protocol):
         settings: Backfill,
         now: int,
         *,
-        staying: Iterable[Stay] = (),
+        staying: Calendar | None = None,
     ) -> Turn:
         """A turn in which nobody has been asked for yet."""
 
@@ -73,7 +75,7 @@ class Line:
         settings: Backfill,
         now: int,
         *,
-        staying: Iterable[Stay] = (),
+        staying: Calendar | None = None,
         find: Find = find,
         batched: bool = True,
     ) -> None:
@@ -88,7 +90,9 @@ class Line:
         self._future: Future | None = None
         self._unplaced: list[tuple[Job, int]] = []
         self._seats: Counter[str] = Counter()
-        self._full = set(pools) if settings.depth <= 0 else set[str]()  # pools in which as many places are kept as may be
+        self._full = (
+            set(pools) if settings.depth <= 0 else set[str]()
+        )  # pools in which as many places are kept as may be
         self._trials = 0
         self._passed = False
         self._started: list[Stay] = []
@@ -111,9 +115,14 @@ class Line:
     def future(self) -> Future:
         """What will be taken when."""
         if self._future is None:
-            staying = stays(self._jobs, self.pools, self.now, self.settings, self._decided)
-            staying = sorted([*staying, *self._staying, *self._started], key=lambda stay: (stay.end, stay.key))
-            self._future = Future(self.pools, staying, self.now, find=self._find)
+            here = [*stays(self._jobs, self.pools, self.now, self.settings, self._decided), *self._started]
+            if self._staying is None:
+                calendar = Calendar(here)
+            else:
+                calendar = self._staying.fork()
+                for stay in here:
+                    calendar.add(stay)
+            self._future = Future(self.pools, calendar, self.now, find=self._find)
         return self._future
 
     def start(self, job: Job) -> Berth | None:

@@ -38,25 +38,7 @@ def cycle(snapshot: Snapshot, now: int, *, turns: Turns = Line, told: bool = Tru
     to tell them, the turn must be a `Line`.
     """
     # 1. Every job that holds something, or must not have anything, takes its next step.
-    steps: list[tuple[Job, Decision]] = []
-    queue: list[Job] = []
-    wakes: list[int] = []
-    for job in snapshot.jobs:
-        if job.busy or job.deleting:
-            continue
-        if untried(job):
-            queue.append(job)
-            continue
-        wake = due(job, now, snapshot.waits)
-        if wake is not None and wake > now:
-            wakes.append(wake)
-        if _unchanged(job, snapshot, wake, now):
-            continue
-        step = advance(job, now, snapshot.waits)
-        if step is None:
-            queue.append(avoiding(job, now))
-        else:
-            steps.append((job, step))
+    steps, queue, wake_at = _advanced(snapshot, now)
     pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in snapshot.pools.items()}
     # 2. Of those steps, an attempt that ends because it lost nodes is followed by the next one at once, if it can be.
     steps.sort(key=lambda pair: precedence(pair[0]))
@@ -86,7 +68,31 @@ def cycle(snapshot: Snapshot, now: int, *, turns: Turns = Line, told: bool = Tru
     if snapshot.mode is Mode.OBSERVE:
         records = {job.key: job.record for job in snapshot.jobs}
         decisions = [_observed(decision, records[decision.key]) for decision in decisions]
-    return Plan(decisions=tuple(decisions), wake_at=min(wakes, default=None))
+    return Plan(decisions=tuple(decisions), wake_at=wake_at)
+
+
+def _advanced(snapshot: Snapshot, now: int) -> tuple[list[tuple[Job, Decision]], list[Job], int | None]:
+    """The jobs that have a next step, those that want devices, and when time alone changes either next."""
+    steps: list[tuple[Job, Decision]] = []
+    queue: list[Job] = []
+    wakes: list[int] = []
+    for job in snapshot.jobs:
+        if job.busy or job.deleting:
+            continue
+        if untried(job):
+            queue.append(job)
+            continue
+        wake = due(job, now, snapshot.waits)
+        if wake is not None and wake > now:
+            wakes.append(wake)
+        if _unchanged(job, snapshot, wake, now):
+            continue
+        step = advance(job, now, snapshot.waits)
+        if step is None:
+            queue.append(avoiding(job, now))
+        else:
+            steps.append((job, step))
+    return steps, queue, min(wakes, default=None)
 
 
 def precedence(job: Job) -> tuple[int, int, JobKey, str]:

@@ -1,19 +1,20 @@
 """The future of some pools: which gangs end when, and what is kept for whom from when on.
 
-It is one set of ledgers that is moved through time. What runs now only ends, so all nodes but those of reservations are
-brought from one time to another by the ends between the two, and room once found beside everything stays there.
+A place is looked for on ledgers that show some time to come (`core.picture`), where there may be one at all
+(`core.vacancies`). What runs now only ends, so room once found beside everything stays there.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 
 from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, holds_it_empty, widest_level
-from berth.core.layout import UNKNOWN, union
+from berth.core.calendar import Calendar
+from berth.core.layout import union
 from berth.core.model import Gang, JobKey
+from berth.core.picture import Picture, Reservation, Taken
 from berth.core.vacancies import Takings, Vacancies
 
 FOREVER = 1 << 62
@@ -23,43 +24,21 @@ _NEAR = 16
 a place may be found later than it could be, never in anybody's way."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reservation:
-    """The place of a gang that waits, from `start` to `end`.
-
-    `guessed`: how many of the gangs whose end it waits for there did not say how long they take.
-    """
-
-    key: JobKey
-    gang: Gang
-    berth: Berth
-    start: int
-    end: int
-    takes: Takes
-    guessed: int = 0
-
-
 class Future:
     """What will be taken when, as far as is known now. Asking moves it through time; what it says stays the same."""
 
-    def __init__(self, pools: Mapping[str, Pool], staying: list[Stay], now: int, *, find: Find = find) -> None:
+    def __init__(self, pools: dict[str, Pool], calendar: Calendar, now: int, *, find: Find = find) -> None:
         self.now = now
         self._find = find
         self.reservations: list[Reservation] = []
-        self._pools = {name: replace(pool, ledger=pool.ledger.fork()) for name, pool in pools.items()}
-        self._taken = {name: list(pool.ledger.used) for name, pool in pools.items()}  # now
-        self._held = {name: list(pool.ledger.held) for name, pool in pools.items()}
-        self._staying = list(staying)
-        self._on: dict[tuple[str, int], list[tuple[Stay, Mapping[str, int], int]]] = {}
-        for stay in staying:
-            for position, amounts, mask in stay.takes:
-                self._on.setdefault((stay.pool, position), []).append((stay, amounts, mask))
-        self._steps: dict[tuple[str, int], tuple[list[int], list[Mapping[str, int]]]] = {}  # of a node: ends, used
+        self._pools = pools
+        self._calendar = calendar
+        self._taken = Taken(pools)
+        self._here = Picture(pools, calendar, self._taken, now)
+        self._ahead = Picture(pools, calendar, self._taken, now)
         self._vacancies: dict[str, Vacancies] = {}
-        self._since: dict[str, list[Stay]] = {}  # who started in a pool since its vacancies were counted
-        self._at = now
-        self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
-        self._ends = [stay.end for stay in staying]
+        self._since: dict[str, tuple[Stay, ...]] = {}  # who started in a pool since its vacancies were counted
+        self._beside: dict[str, tuple[list[Reservation], tuple[Stay, ...], Takings]] = {}
         self._hopes: dict[Gang, list[Pool]] = {}
 
     def place(self, gang: Gang, at: int, until: int) -> Berth | None:
@@ -82,14 +61,14 @@ class Future:
         if since > latest:
             return None
         beside = [(pool, self._takings(pool)) for pool in hopeful]
-        times = self._times(gang, hopeful, since, latest)
-        for at in islice(times, _NEAR):
+        ahead = self._times(gang, hopeful, since, latest)
+        for at in islice(ahead, _NEAR):
             if self._may_fit(gang, beside, at, at + seconds):
                 berth = self._found(gang, at, at + seconds)
                 if berth is not None:
                     return self._reservation(key, gang, berth, at, seconds)
         # From here on what is in the way only goes.
-        times = list(times)
+        times = list(ahead)
         first = bisect_left(times, True, key=lambda at: self._may_fit(gang, beside, at, FOREVER))
         refused, step, last = first - 1, 1, len(times) - 1
         found: tuple[int, Berth] | None = None
@@ -119,13 +98,14 @@ class Future:
         Where all that counts is how many devices a node has left, most ends make no difference.
         """
         if gang.requests or gang.shapes or pool.ledger.numbering is not None:
-            return self._ends
+            return self._calendar.ends
         return self._vacant(pool).grows(gang.devices, widest_level(gang, pool))
 
     def _found(self, gang: Gang, at: int, until: int) -> Berth | None:
         """Look for a place in the ledgers, as they are to be from `at` to `until`."""
-        self._show(at, until)
-        return self._find(gang, self._pools)
+        picture = self._here if at == self.now else self._ahead
+        picture.show(at, until, self.reservations)
+        return self._find(gang, picture.pools)
 
     def _hopeful(self, gang: Gang) -> list[Pool]:
         """The pools that would hold a gang if nothing at all were taken."""
@@ -149,60 +129,68 @@ class Future:
     def _vacant(self, pool: Pool) -> Vacancies:
         found = self._vacancies.get(pool.name)
         if found is None:
-            stays = (stay for stay in self._staying if stay.pool == pool.name)
-            found = self._vacancies[pool.name] = Vacancies(pool, self._taken[pool.name], stays)
-            self._since[pool.name] = []
+            found = self._calendar.notes.get(pool.name)
+            if found is None or found.tree is not pool.ledger.tree:
+                found = self._calendar.notes[pool.name] = Vacancies(pool)
+            found.bring(pool, self._calendar, self._taken.used[pool.name])
+            self._vacancies[pool.name], self._since[pool.name] = found, ()
         return found
 
     def _takings(self, pool: Pool) -> Takings:
         """What is taken of a pool's nodes beside what its vacancies count."""
+        self._vacant(pool)
+        kept, since = self.reservations, self._since[pool.name]
+        known = self._beside.get(pool.name)
+        if known is not None and known[0] == kept and known[1] is since:
+            return known[2]
         found: Takings = {}
-        for r in self.reservations:
+        for r in kept:
             if r.berth.pool.name == pool.name:
                 for position, amounts, _ in r.takes:
                     found.setdefault(position, []).append((amounts.get(pool.resource, 0), r.start, r.end))
-        for stay in self._since.get(pool.name, ()):
+        for stay in since:
             for position, amounts, _ in stay.takes:
                 found.setdefault(position, []).append((amounts.get(pool.resource, 0), self.now, stay.end))
+        self._beside[pool.name] = kept.copy(), since, found
         return found
 
     def start(self, stay: Stay) -> None:
         """A gang starts now: it is there until its expected end."""
         if stay.pool in self._since:
-            self._since[stay.pool].append(stay)
-        insort(self._staying, stay, key=lambda s: (s.end, s.key))
-        insort(self._ends, stay.end)
-        held = self._held[stay.pool]
+            self._since[stay.pool] = (*self._since[stay.pool], stay)
+        self._calendar.add(stay)
+        used, held = self._taken.used[stay.pool], self._taken.held[stay.pool]
         for position, amounts, mask in stay.takes:
-            taken = Counter(self._taken[stay.pool][position])
+            taken = Counter(used[position])
             taken.update(amounts)
-            self._taken[stay.pool][position] = taken
+            used[position] = taken
             if held:
                 held[position] |= mask
-            self._on.setdefault((stay.pool, position), []).append((stay, amounts, mask))
-            self._steps.pop((stay.pool, position), None)
-        self._bring((stay.pool, position) for position, *_ in stay.takes)
+        self._bring(stay)
 
     def withdraw(self, stay: Stay) -> None:
         """Take a start back."""
-        self._staying.remove(stay)
-        self._ends.remove(stay.end)
-        since = self._since.get(stay.pool, [])
+        self._calendar.remove(stay)
+        since = self._since.get(stay.pool, ())
         if stay in since:
-            since.remove(stay)
+            self._since[stay.pool] = tuple(other for other in since if other is not stay)
         else:
             self._vacancies.pop(stay.pool, None)
             self._since.pop(stay.pool, None)
-        held = self._held[stay.pool]
+        used, held = self._taken.used[stay.pool], self._taken.held[stay.pool]
         for position, amounts, mask in stay.takes:
-            taken = Counter(self._taken[stay.pool][position])
+            taken = Counter(used[position])
             taken.subtract(amounts)
-            self._taken[stay.pool][position] = taken
+            used[position] = taken
             if held:
                 held[position] &= ~mask
-            self._on[stay.pool, position].remove((stay, amounts, mask))
-            self._steps.pop((stay.pool, position), None)
-        self._bring((stay.pool, position) for position, *_ in stay.takes)
+        self._bring(stay)
+
+    def _bring(self, stay: Stay) -> None:
+        """Bring the nodes of a gang up to date on the ledgers."""
+        seats = [(stay.pool, position) for position, *_ in stay.takes]
+        self._here.bring(seats)
+        self._ahead.bring(seats)
 
     def rearranged(self, beside: Stay | None = None) -> list[Reservation] | None:
         """The reservations made anew, one after the other; None if one of them would begin later than it does.
@@ -227,7 +215,7 @@ class Future:
 
     def ends(self, pool: str, positions: range) -> Iterator[Stay]:
         """Gangs that hold something on some nodes of a pool, by expected end."""
-        for stay in self._staying:
+        for stay in self._calendar.stays:
             if stay.pool == pool and any(position in positions for position, *_ in stay.takes):
                 yield stay
 
@@ -236,7 +224,7 @@ class Future:
         before = {
             id(stay): stay.guessed
             for position, *_ in taken
-            for stay, *_ in self._on.get((berth.pool.name, position), ())
+            for stay, *_ in self._calendar.on((berth.pool.name, position))
             if stay.end <= at
         }
         return Reservation(
@@ -248,79 +236,6 @@ class Future:
             takes=taken,
             guessed=sum(before.values()),
         )
-
-    def _show(self, at: int, until: int) -> None:
-        """Have the ledgers show, for each node, the most that is taken at any moment from `at` to `until`."""
-        low, high = sorted((self._at, at))
-        first, last = (bisect_right(self._staying, time, key=lambda stay: stay.end) for time in (low, high))
-        nodes = {(stay.pool, position) for stay in self._staying[first:last] for position, *_ in stay.takes}
-        shown = {r: r.start > at for r in self.reservations if r.end > at and r.start < until}
-        for reservation in shown.keys() | self._shown.keys():
-            if shown.get(reservation) is not self._shown.get(reservation):
-                nodes.update((reservation.berth.pool.name, position) for position, *_ in reservation.takes)
-        self._at, self._shown = at, shown
-        self._bring(nodes)
-
-    def _bring(self, nodes: Iterable[tuple[str, int]]) -> None:
-        """Bring nodes up to date with what is to be shown."""
-        reserved: dict[tuple[str, int], list[tuple[Reservation, Mapping[str, int], int]]] = {}
-        for reservation in self._shown:
-            for position, amounts, mask in reservation.takes:
-                reserved.setdefault((reservation.berth.pool.name, position), []).append((reservation, amounts, mask))
-        for node in sorted(nodes):
-            there = reserved.get(node)
-            used = self._most(node, there) if there else self._used(node, self._at)
-            held = self._mask(node, self._at)
-            for _, _, mask in there or ():
-                held |= mask
-            ledger = self._pools[node[0]].ledger
-            if (ledger.used[node[1]] is not used and ledger.used[node[1]] != used) or (
-                ledger.numbering is not None and ledger.held[node[1]] != held
-            ):
-                ledger.set_used(node[1], used, held)
-
-    def _most(
-        self, node: tuple[str, int], reserved: list[tuple[Reservation, Mapping[str, int], int]]
-    ) -> Mapping[str, int]:
-        """The most that is taken of each resource: what is there falls, so the starts of reservations decide."""
-        most: dict[str, int] = {}
-        for time in {max(self._at, reservation.start) for reservation, *_ in reserved} | {self._at}:
-            used = dict(self._used(node, time))
-            for reservation, amounts, _ in reserved:
-                if reservation.start <= time < reservation.end:
-                    for name, amount in amounts.items():
-                        used[name] = used.get(name, 0) + amount
-            for name, amount in used.items():
-                most[name] = max(amount, most.get(name, 0))
-        return most
-
-    def _used(self, node: tuple[str, int], at: int) -> Mapping[str, int]:
-        """What the gangs of now still take of a node at a time, reservations aside."""
-        ends, used = self._steps.get(node) or self._stepped(node)
-        return used[bisect_right(ends, at)]
-
-    def _stepped(self, node: tuple[str, int]) -> tuple[list[int], list[Mapping[str, int]]]:
-        """The ends of those who are on a node, and what is taken before each of them and after the last."""
-        there = sorted(self._on.get(node, ()), key=lambda taking: taking[0].end)
-        used = [self._taken[node[0]][node[1]]]
-        for _, amounts, _ in there:
-            left = dict(used[-1])
-            for name, amount in amounts.items():
-                left[name] = max(0, left.get(name, 0) - amount)
-            used.append(left)
-        found = self._steps[node] = [stay.end for stay, *_ in there], used
-        return found
-
-    def _mask(self, node: tuple[str, int], at: int) -> int:
-        """The devices of a node that the gangs of now still hold at a time; zero where they are only counted."""
-        held = self._held[node[0]]
-        if not held or held[node[1]] == UNKNOWN:
-            return held[node[1]] if held else 0
-        found = held[node[1]]
-        for stay, _, mask in self._on.get(node, ()):
-            if stay.end <= at:
-                found &= ~mask
-        return found
 
 
 def takes(berth: Berth) -> Takes:

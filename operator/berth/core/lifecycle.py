@@ -5,7 +5,6 @@ to the record before it shows in pods (a placement before the first pod, the cau
 deletion), so a fresh operator that looks at the same objects takes the same step.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from berth.core import charges, devices, explain, faults
@@ -142,47 +141,42 @@ def _without_strays(job: Job, step: Decision) -> Decision:
 def _held(job: Job, now: int, waits: Waits) -> Decision:
     """Next step of a job that holds devices."""
     pods = faults.open_pods(job)
-    job = _with_successes(job, pods)
-    record = job.record
-    placement = record.placement
+    record, placement = job.record, job.record.placement
     assert placement is not None, "only a placed job gets here"
-    ranks, over = range(len(placement.nodes)), frozenset(placement.succeeded)
+    ranks, over = range(len(placement.nodes)), faults.done(placement, pods)
     missing = tuple(rank for rank in ranks if rank not in pods and rank not in over)
     succeeded = len(over) == len(ranks)
     stopped = None if succeeded else faults.stopped(job, pods, now, waits)
     if stopped is not None:
         # The next attempt starts whole: what is done of this one has not to be known any more, and takes room.
         return _stop(job, replace(stopped, placement=replace(placement, succeeded=())), now, waits)
+    # Every rank that has succeeded goes on record, so that its work is not lost with its pod.
+    if len(over) > len(placement.succeeded) or not (missing or placement.pods_created):
+        created = placement.pods_created or not missing
+        placement = replace(placement, succeeded=tuple(sorted(over)), pods_created=created)
     if missing:
+        record = replace(record, placement=placement)
         report = explain.placed(job.gang, record, 0)
         return _decide(job, Verb.CREATE, record, report, create=missing)
     up = len(over) + sum(1 for rank, pod in pods.items() if pod.ready and rank not in over)
-    if not placement.pods_created:
-        record = replace(record, placement=replace(placement, pods_created=True))
     differing = devices.differing(placement, pods)
     if len(differing) > placement.differing:
-        record = replace(record, placement=replace(placement, pods_created=True, differing=len(differing)))
+        record = replace(record, placement=replace(placement, differing=len(differing)))
         warning = Event("OtherDevices", devices.told(placement, differing), warning=True)
         return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up), event=warning)
-    event = None
-    if record.started_at is None and up == len(ranks):
-        record = replace(record, started_at=now)
-        event = Event("Started", f"{explain.count(up, 'replica')} ready, attempt {record.attempt}")
+    first_up = record.started_at is None and up == len(ranks)
+    started = now if first_up else record.started_at
     if succeeded:
         outcome = Outcome(True, now, f"{explain.count(len(ranks), 'replica')} succeeded in attempt {record.attempt}")
-        return replace(_finish(job, replace(record, outcome=outcome), outcome), closed=record.attempt)
+        record = replace(record, placement=placement, started_at=started, outcome=outcome)
+        return _finish(job, record, outcome, closed=record.attempt)
+    event = None
+    if first_up:
+        event = Event("Started", f"{explain.count(up, 'replica')} ready, attempt {record.attempt}")
+    if first_up or placement is not record.placement:
+        record = replace(record, placement=placement, started_at=started)
     held_up = faults.first_held_up(placement, pods)
     return _decide(job, Verb.REPORT, record, explain.placed(job.gang, record, up, held_up), event=event)
-
-
-def _with_successes(job: Job, pods: Mapping[int, Pod]) -> Job:
-    """The job with every rank on record that has succeeded, so that its work is not lost with its pod."""
-    placement = job.record.placement
-    assert placement is not None, "only a placed job gets here"
-    over = tuple(sorted(faults.done(placement, pods)))
-    if over == placement.succeeded:
-        return job
-    return replace(job, record=replace(job.record, placement=replace(placement, succeeded=over)))
 
 
 def _stop(job: Job, record: Record, now: int, waits: Waits) -> Decision:
@@ -253,10 +247,10 @@ def _out_of_time(job: Job, record: Record, now: int) -> Decision:
     return _finish(job, replace(record, outcome=outcome), outcome)
 
 
-def _finish(job: Job, record: Record, outcome: Outcome) -> Decision:
+def _finish(job: Job, record: Record, outcome: Outcome, *, closed: int | None = None) -> Decision:
     name = "Succeeded" if outcome.succeeded else "Failed"
     event = Event(name, outcome.message, not outcome.succeeded)
-    return _decide(job, Verb.FINISH, record, explain.finished(outcome), event=event)
+    return _decide(job, Verb.FINISH, record, explain.finished(outcome), event=event, closed=closed)
 
 
 def _backoff(ending: Ending, admitted_at: int, failures: int, attempts: tuple[Attempt, ...]) -> int:

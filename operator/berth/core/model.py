@@ -8,9 +8,13 @@ statuses are not written twice. Amounts are integers in base units: devices, mil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from berth.core.affinity import Terms
+
+_KEPT = 4096
+"""Gangs of which is remembered what their replicas demand: it is asked for several times in every cycle."""
 
 
 class JobKey(NamedTuple):
@@ -195,7 +199,8 @@ class Gang:
             return dict(self.shapes).get(defaults)
         return Shape(self.requests, self.selector, self.tolerations, self.affinity)
 
-    def demand(self, resource: str, defaults: str = "") -> Demand:
+    @lru_cache(maxsize=_KEPT)  # noqa: B019 - as many gangs stay alive, and no more
+    def demand(self, resource: str, defaults: str = "", networked: bool = False) -> Demand:
         """Spell out what a replica needs where a device is called `resource` and the pool has these defaults."""
         shape: Shape | Gang = dict(self.shapes).get(defaults, self)
         return Demand(
@@ -203,6 +208,7 @@ class Gang:
             selector=shape.selector,
             tolerations=shape.tolerations,
             affinity=shape.affinity,
+            networked=networked,
             avoid=self.avoid,
         )
 

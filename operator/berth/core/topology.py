@@ -9,7 +9,7 @@ Levels are numbered from 0, the whole pool, over the pool's own levels, to `leaf
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from berth.core.model import Node
 
@@ -37,6 +37,12 @@ class Tree:
     child: tuple[tuple[int, ...], ...]
     parent: tuple[tuple[int, ...], ...]
     position: dict[str, int]
+    leaf_level: int = field(init=False)
+    """Number of the node level, the narrowest."""
+
+    def __post_init__(self) -> None:
+        """Note what is asked for at every step."""
+        object.__setattr__(self, "leaf_level", len(self.levels) - 1)
 
     @classmethod
     def build(cls, pool: str, levels: tuple[str, ...], nodes: Iterable[Node]) -> tuple["Tree", list[Node]]:
@@ -85,11 +91,6 @@ class Tree:
     def cut(self, level: int) -> "Tree":
         """The tree without the levels below this one, its domains in the place of nodes."""
         return Tree(self.levels[: level + 1], self.domains[: level + 1], self.child[:level], self.parent, {})
-
-    @property
-    def leaf_level(self) -> int:
-        """Number of the node level, the narrowest."""
-        return len(self.levels) - 1
 
     def level(self, name: str) -> int | None:
         """Number of the level that the pool calls `name`; None if it has no such level."""

@@ -7,39 +7,46 @@ counted, and no node is taken for closed: where this says no, there is no place;
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
-from berth.core.admission import Pool, Stay
+from berth.core.admission import Pool
+from berth.core.calendar import Calendar, Course
+from berth.core.topology import Tree
 
 Takings = dict[int, list[tuple[int, int, int]]]
 """What is taken beside what its own gangs hold: by node, (devices, from, until)."""
 _ALWAYS = -1
+_UNCOUNTED = Course([], [])
 
 
 class Vacancies:
     """Free devices of one pool's nodes as gangs end. Whoever starts or is kept a place later is told with the question.
 
-    `used`: what is taken now, by node, `stays`: by whom and until when, by end.
+    What was counted is kept: `bring` counts the nodes anew of which something has changed.
     """
 
-    def __init__(self, pool: Pool, used: Sequence[Mapping[str, int]], stays: Iterable[Stay]) -> None:
-        name, self._tree = pool.resource, pool.ledger.tree
-        whole = [node.allocatable.get(name, 0) for node in pool.ledger.nodes]
-        left = [taken.get(name, 0) for taken in used]
-        self._ends = [[_ALWAYS] for _ in whole]
-        self._free = [[max(0, all_ - taken)] for all_, taken in zip(whole, left, strict=True)]
-        self._grown: list[tuple[int, int, int, int]] = []  # end, position, devices free before, and after
-        for stay in stays:
-            for position, amounts, _ in stay.takes:
-                amount = amounts.get(name, 0)
-                if amount:
-                    left[position] = max(0, left[position] - amount)
-                    before, after = self._free[position][-1], max(0, whole[position] - left[position])
-                    self._ends[position].append(stay.end)
-                    self._free[position].append(after)
-                    self._grown.append((stay.end, position, before, after))
-        self._growing: dict[tuple[int, int], list[int]] = {}
-        self._slots: dict[tuple[int, int], list[tuple[list[int], list[int]]]] = {}
+    def __init__(self, pool: Pool) -> None:
+        self.tree = pool.ledger.tree
+        self._name, self._resource = pool.name, pool.resource
+        self._whole = [_ALWAYS for _ in pool.ledger.nodes]
+        self._courses = [_UNCOUNTED for _ in pool.ledger.nodes]
+        self._ends: list[list[int]] = [[] for _ in pool.ledger.nodes]
+        self._free: list[list[int]] = [[] for _ in pool.ledger.nodes]
+        self._slots: dict[tuple[int, int], _Slots] = {}
+
+    def bring(self, pool: Pool, calendar: Calendar, used: Sequence[Mapping[str, int]]) -> None:
+        """Bring it up to date with a calendar, and with what is taken now, by node."""
+        resource, changed = self._resource, []
+        for position, (node, taken) in enumerate(zip(pool.ledger.nodes, used, strict=True)):
+            course, whole = calendar.course((self._name, position), taken), node.allocatable.get(resource, 0)
+            if course is not self._courses[position] or whole != self._whole[position]:
+                self._courses[position], self._whole[position] = course, whole
+                self._ends[position] = [_ALWAYS, *course.ends]
+                self._free[position] = [max(0, whole - amounts.get(resource, 0)) for amounts in course.used]
+                changed.append(position)
+        for slots in self._slots.values():
+            slots.changed.update(changed)
 
     def first(self, replicas: int, devices: int, level: int) -> int | None:
         """The first time from which on some domain of a level could hold so many replicas; None if none ever could."""
@@ -50,20 +57,16 @@ class Vacancies:
                 found = ends[at]
         return found
 
-    def grows(self, devices: int, level: int) -> list[int]:
+    def grows(self, devices: int, level: int) -> Sequence[int]:
         """The times from which on some domain of a level has more slots for replicas of so many devices."""
-        found = self._growing.get((devices, level))
-        if found is None:
-            steps = self._of(devices, level)
-            times = steps[0][0][1:] if len(steps) == 1 else sorted({end for ends, _ in steps for end in ends[1:]})
-            found = self._growing[devices, level] = times
-        return found
+        steps = self._of(devices, level)
+        return steps[0][0][1:] if len(steps) == 1 else sorted({end for ends, _ in steps for end in ends[1:]})
 
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
         """Whether some domain of a level could hold so many replicas at any moment from `at` to `until`."""
         counts = [slots[bisect_right(ends, at) - 1] for ends, slots in self._of(devices, level)]
         able = {domain for domain, slots in enumerate(counts) if slots >= replicas}
-        leaf, parent = self._tree.leaf_level, self._tree.parent
+        leaf, parent = self.tree.leaf_level, self.tree.parent
         for position, takings in beside.items():
             if not able:
                 return False
@@ -79,6 +82,13 @@ class Vacancies:
     def _lost(self, position: int, devices: int, at: int, until: int, takings: list[tuple[int, int, int]]) -> int:
         """Slots of a node that are taken from what is free there at a time, by what takes most of it from then on."""
         ends, free = self._ends[position], self._free[position]
+        if len(takings) == 1:
+            amount, since, over = takings[0]
+            if since >= until or over <= at:
+                return 0
+            now = free[bisect_right(ends, at) - 1]
+            least = (free[bisect_right(ends, since) - 1] if since > at else now) - amount
+            return now // devices - (min(now, least) // devices if least > 0 else 0)
         least = now = free[bisect_right(ends, at) - 1]
         for _, since, end in takings:
             if since >= until or end <= at:
@@ -95,25 +105,44 @@ class Vacancies:
         """For each domain of a level: from which time on it has how many slots for replicas of so many devices."""
         found = self._slots.get((devices, level))
         if found is None:
-            found = self._slots[devices, level] = self._counted(devices, level)
-        return found
+            found = self._slots[devices, level] = _Slots(self.tree, devices, level)
+        if found.changed:
+            found.bring(self._ends, self._free)
+        return found.domains
 
-    def _counted(self, devices: int, level: int) -> list[tuple[list[int], list[int]]]:
-        tree = self._tree
-        domains = list(range(len(self._free)))
+
+class _Slots:
+    """Slots for replicas of so many devices in each domain of a level. `changed`: nodes that are to be counted anew."""
+
+    def __init__(self, tree: Tree, devices: int, level: int) -> None:
+        self.changed = set(range(len(tree.domains[tree.leaf_level])))
+        self.domains: list[tuple[list[int], list[int]]] = [([_ALWAYS], [0]) for _ in tree.domains[level]]
+        self._devices = devices
+        self._above = list(range(len(tree.domains[tree.leaf_level])))
         for below in range(tree.leaf_level, level, -1):
-            domains = [tree.parent[below][domain] for domain in domains]
-        now = [0] * len(tree.domains[level])
-        for position, free in enumerate(self._free):
-            now[domains[position]] += free[0] // devices
-        steps = [([_ALWAYS], [slots]) for slots in now]
-        for end, position, before, after in self._grown:
-            more = after // devices - before // devices
-            if more:
-                ends, slots = steps[domains[position]]
-                if ends[-1] == end:
-                    slots[-1] += more
-                else:
-                    ends.append(end)
-                    slots.append(slots[-1] + more)
-        return steps
+            self._above = [tree.parent[below][domain] for domain in self._above]
+        self._steps: list[list[tuple[int, int, int]]] = [[] for _ in tree.domains[level]]  # time, node, more slots
+
+    def bring(self, ends: Sequence[Sequence[int]], free: Sequence[Sequence[int]]) -> None:
+        """Count the nodes that have changed: `free[n][i]` devices of node n from `ends[n][i]` on."""
+        concerned: dict[int, list[tuple[int, int, int]]] = {}
+        for position in self.changed:
+            steps, before = concerned.setdefault(self._above[position], []), 0
+            for end, devices in zip(ends[position], free[position], strict=True):
+                slots = devices // self._devices
+                if slots != before:
+                    steps.append((end, position, slots - before))
+                    before = slots
+        for domain, new in concerned.items():
+            steps = [step for step in self._steps[domain] if step[1] not in self.changed]
+            steps += new
+            steps.sort()
+            self._steps[domain], self.domains[domain] = steps, _summed(steps)
+        self.changed.clear()
+
+
+def _summed(steps: Sequence[tuple[int, int, int]]) -> tuple[list[int], list[int]]:
+    """Times, the first of all times included, and the slots from each of them on."""
+    times, _, more = zip((_ALWAYS, 0, 0), *steps, strict=True)
+    slots = dict(zip(times, accumulate(more), strict=True))  # of equal times the last sum counts
+    return list(slots), list(slots.values())

@@ -13,9 +13,9 @@ from berth.core.admission import Berth, Pool, find, refusal
 from berth.core.backfill import Line
 from berth.core.changes import MOST, Try, nearest, suitable
 from berth.core.explain import count, minute, span, where, within
-from berth.core.future import Reservation
 from berth.core.model import Gang, Job
 from berth.core.patience import apart, limit
+from berth.core.picture import Reservation
 from berth.core.plan import Change, Forecast, Pending, Reason
 
 _THOROUGH = 16

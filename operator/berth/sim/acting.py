@@ -41,7 +41,7 @@ class Acting:
         if decision.record == before and pods is job.pods:
             self._world.put(job, now, decided=True)
             return
-        self._world.put(replace(job, record=decision.record, pods=pods), now, decided=True)
+        self._world.put(job, now, decided=True, record=decision.record, pods=pods)
         self._follow(course, before, decision.record, now)
         if decision.verb is Verb.FINISH:
             self._finished(course, decision.record, now)
@@ -57,7 +57,7 @@ class Acting:
         record = job.record
         assert record.placement is not None, f"{job.key} holds nothing"
         pods = _pods(job, record, range(len(record.placement.nodes)), up=lambda _: True)
-        self._world.put(replace(job, pods=pods), now)
+        self._world.put(job, now, pods=pods)
         self._follow(self._courses[job.key], Record(), record, now)
 
     def _follow(self, course: Course, before: Record, record: Record, now: int) -> None:
@@ -114,7 +114,7 @@ class Acting:
             replace(pod, phase=Phase.RUNNING, ready=True) if self._may_come_up(pod, attempt) else pod
             for pod in job.pods
         )
-        self._world.put(replace(job, pods=pods), now)
+        self._world.put(job, now, pods=pods)
 
     def _may_come_up(self, pod: Pod, attempt: int) -> bool:
         waits = pod.attempt == attempt and pod.phase is Phase.PENDING and not pod.deleting

@@ -10,11 +10,11 @@ plan: the engine knows no reason and no rule.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from berth.core.admission import Stay, describe, find, refusal
+from berth.core.admission import describe, find, refusal
 from berth.core.cycle import Snapshot, cycle
 from berth.core.model import Gang, Hindrance, Job, JobKey, Record
 from berth.core.plan import Reason
@@ -141,10 +141,7 @@ class Engine:
             self._cycle(snapshot)
 
     def _cycle(self, snapshot: Snapshot) -> None:
-        holding = {job.key for job in snapshot.jobs if job.record.holds is not None}
-        staying: Iterable[Stay] = self._world.staying(self._now)
-        if holding:
-            staying = (stay for stay in staying if stay.key not in holding)
+        staying = self._world.staying(self._now, but=(job.key for job in snapshot.jobs if job.record.holds is not None))
         plan = cycle(snapshot, self._now, turns=partial(self._turns, staying=staying), told=False)
         self._cycles += 1
         for decision in plan.decisions:

@@ -7,14 +7,15 @@ for which something is due, those that wait. For the rest it gets what they are 
 cycle costs what has changed and not what is there.
 """
 
-from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from heapq import heappop, heappush
+from typing import Any
 
 from berth.cluster.health import Health
 from berth.core.admission import Pool, Stay
+from berth.core.calendar import Calendar
 from berth.core.cycle import Snapshot
 from berth.core.lifecycle import due
 from berth.core.model import OUT_OF_SERVICE, Job, JobKey, Mode, Node, Placement, Record, Taint, Trouble
@@ -51,21 +52,26 @@ class World:
         self._waiting: dict[JobKey, None] = {}
         self._due: dict[JobKey, int] = {}
         self._wakes: list[tuple[int, JobKey]] = []
-        self._stays: list[Stay] = []
+        self._calendar = Calendar()
         self._stays_of: dict[JobKey, list[Stay]] = {}
         self._down: Counter[str] = Counter()
 
     # Jobs
 
-    def put(self, job: Job, now: int, *, decided: bool = False) -> None:
-        """Take in a job as it is from now on, and take or give back what its record says.
+    def put(self, job: Job, now: int, *, decided: bool = False, **changes: Any) -> None:
+        """Take in a job as it is from now on, with these changes, and take or give back what its record says.
 
         `decided`: a cycle has just looked at it, so that nothing more is due at this moment.
         """
         before = self.jobs.get(job.key)
-        if before is None or before.record is not job.record:
-            job = self._recorded(before, job, now)
+        record, known = changes.get("record", job.record), before.record if before is not None else Record()
+        if before is None or known is not record:
+            changes |= self._recorded(job, known, record)
+        if changes:
+            job = replace(job, **changes)
         self.jobs[job.key] = job
+        if known.holds is not record.holds or (record.holds is not None and record.ending is not known.ending):
+            self._expect(job, now)
         self._watch(job, now, now + decided)
 
     def renew(self, job: Job) -> None:
@@ -85,31 +91,30 @@ class World:
         """Have the next cycle look at a job."""
         self._changed[key] = None
 
-    def _recorded(self, before: Job | None, job: Job, now: int) -> Job:
-        known = before.record if before is not None else Record()
-        held, holds = known.holds, job.record.holds
-        if held is not holds:
-            if held is None or holds is None or (held.pool, held.nodes) != (holds.pool, holds.nodes):
-                job = self._moved(job, holds)
-            self._expect(job, now)
-        elif holds is not None and job.record.ending is not known.ending:
-            self._expect(job, now)
-        if held is not holds or known.attempts is not job.record.attempts:
+    def _recorded(self, job: Job, known: Record, record: Record) -> dict[str, Any]:
+        """What changes of a job with its record: what it claims, and which troubles concern it."""
+        changes: dict[str, Any] = {}
+        held, holds = known.holds, record.holds
+        if held is not holds and (
+            held is None or holds is None or (held.pool, held.nodes) != (holds.pool, holds.nodes)
+        ):
+            changes["claims"] = self._moved(job, holds)
+        if held is not holds or known.attempts is not record.attempts:
             concerned = frozenset(holds.nodes if holds is not None else ())
-            self._health.concern(job.uid, concerned.union(*(past.nodes for past in job.record.attempts[-1:])))
+            self._health.concern(job.uid, concerned.union(*(past.nodes for past in record.attempts[-1:])))
             troubles = self._health.troubles(job.uid)
             if troubles != job.troubles:
-                job = replace(job, troubles=troubles)
-        return job
+                changes["troubles"] = troubles
+        return changes
 
-    def _moved(self, job: Job, holds: Placement | None) -> Job:
-        """Give back what a job's claims say, and take what it holds now."""
+    def _moved(self, job: Job, holds: Placement | None) -> dict[str, Requests]:
+        """Give back what a job's claims say, and take what it holds now; what it claims then."""
         for node, requests in job.claims.items():
             self._ledger(node).give_back(self._position(node), requests)
         claims = self._claims(job, holds) if holds is not None else {}
         for node, requests in claims.items():
             self._take(node, requests)
-        return replace(job, claims=claims)
+        return claims
 
     def _claims(self, job: Job, placement: Placement) -> dict[str, Requests]:
         """What a placement takes, by node."""
@@ -153,22 +158,25 @@ class World:
 
     def _expect(self, job: Job, now: int) -> None:
         for stay in self._stays_of.pop(job.key, ()):
-            at = bisect_left(self._stays, (stay.end, stay.key), key=_order)
-            while self._stays[at] is not stay:
-                at += 1
-            del self._stays[at]
+            self._calendar.remove(stay)
         if job.record.holds is None:
             return
         found = stays([job], self.pools, now, self._case.backfill, {})
         for stay in found:
-            insort(self._stays, stay, key=_order)
+            self._calendar.add(stay)
         self._stays_of[job.key] = found
 
-    def staying(self, now: int) -> list[Stay]:
-        """Gangs that hold devices, by expected end, which is to come."""
-        while self._stays and self._stays[0].end <= now:
-            self._expect(self.jobs[self._stays[0].key], now)
-        return self._stays
+    def staying(self, now: int, but: Iterable[JobKey] = ()) -> Calendar:
+        """Gangs that hold devices until they are expected to end, which is to come, but for those of some jobs."""
+        while self._calendar.stays and self._calendar.stays[0].end <= now:
+            self._expect(self.jobs[self._calendar.stays[0].key], now)
+        others = [stay for key in but for stay in self._stays_of.get(key, ())]
+        if not others:
+            return self._calendar
+        calendar = self._calendar.fork()
+        for stay in others:
+            calendar.remove(stay)
+        return calendar
 
     # Nodes
 
@@ -246,8 +254,8 @@ class World:
         while self._wakes and self._due.get(self._wakes[0][1]) != self._wakes[0][0]:
             heappop(self._wakes)
         moments = [self._wakes[0][0]] if self._wakes else []
-        if self._waiting and self._stays:
-            moments.append(self._stays[0].end)  # who outlives what was expected of it puts others off
+        if self._waiting and self._calendar.stays:
+            moments.append(self._calendar.ends[0])  # who outlives what was expected of it puts others off
         return min(moments, default=None)
 
 
@@ -259,10 +267,6 @@ def uid_of(key: JobKey) -> str:
 def key_of(uid: str) -> JobKey:
     """The job of a uid."""
     return JobKey(*uid.split("/", 1))
-
-
-def _order(stay: Stay) -> tuple[int, JobKey]:
-    return stay.end, stay.key
 
 
 def _pool(fleet: Fleet) -> Pool:
