@@ -196,9 +196,9 @@ lets_pass_whoever_fits: Cycle = lambda snapshot, now: cycle(replace(snapshot, ba
 
 
 class _OnePlace(Line):
-    def _reserve(self, job: Job, seconds: int) -> None:
+    def _reserve(self, job: Job) -> None:
         if not self.reservations:
-            super()._reserve(job, seconds)
+            super()._reserve(job)
 
 
 class _Hasty(Line):

@@ -88,7 +88,7 @@ class Line:
         self.settings = settings
         self.now = now
         self._future: Future | None = None
-        self._unplaced: list[tuple[Job, int]] = []
+        self._unplaced: list[Job] = []
         self._seats: Counter[str] = Counter()
         self._full = (
             set(pools) if settings.depth <= 0 else set[str]()
@@ -105,10 +105,10 @@ class Line:
         """Places that are kept, in the order of the queue. They are looked for when somebody asks, and not before."""
         if self._unplaced:
             unplaced, self._unplaced = self._unplaced, []
-            for job, seconds in unplaced:
+            for job in unplaced:
                 if len(self._full) == len(self.pools):
                     break
-                self._reserve(job, seconds)
+                self._reserve(job)
         return self._future.reservations if self._future else []
 
     @property
@@ -127,8 +127,8 @@ class Line:
 
     def start(self, job: Job) -> Berth | None:
         """Find a place in which a job may start now, and take it; None if it has to wait, with a place kept for it."""
-        seconds = lasts(job, self.settings)
-        if seconds < self._refused.get(job.gang, FOREVER):
+        refused = self._refused.get(job.gang, FOREVER)
+        if refused and (seconds := lasts(job, self.settings)) < refused:
             berth = self._find(job.gang, self.pools)
             if berth is None:
                 self._refused[job.gang] = 0
@@ -147,7 +147,7 @@ class Line:
                     if free is not None:
                         self._apart[job.key] = free
                     return None
-        self._unplaced.append((job, seconds))
+        self._unplaced.append(job)
         return None
 
     def together(self, started: Sequence[tuple[Job, Berth]]) -> list[Berth]:
@@ -241,11 +241,12 @@ class Line:
     def _stay(self, job: Job, berth: Berth, seconds: int) -> Stay:
         return Stay(self.now + seconds, job.key, berth.pool.name, takes(berth), job.max_duration is None)
 
-    def _reserve(self, job: Job, seconds: int) -> None:
+    def _reserve(self, job: Job) -> None:
         """Keep a place for a job that waits, if it is one of the first of a pool that it may run in."""
         suitable = [pool.name for pool in candidates(job.gang, self.pools) if unsuitable(job.gang, pool) is None]
         if self._full.issuperset(suitable):
             return
+        seconds = lasts(job, self.settings)
         found = self.future.earliest(job.key, job.gang, seconds)
         if found is not None:
             self.future.reservations.append(self._near(job, found.berth, seconds, found.start) or found)

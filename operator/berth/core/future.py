@@ -121,10 +121,11 @@ class Future:
 
     def _may_fit(self, gang: Gang, taken: Iterable[tuple[Pool, Takings]], at: int, until: int) -> bool:
         """Whether one of some pools has slots enough for a gang that is there from `at` to `until`."""
-        return any(
-            self._vacant(pool).may_hold(gang.replicas, gang.devices, widest_level(gang, pool), at, until, takings)
-            for pool, takings in taken
-        )
+        for pool, takings in taken:
+            level = widest_level(gang, pool)
+            if self._vacant(pool).may_hold(gang.replicas, gang.devices, level, at, until, takings):
+                return True
+        return False
 
     def _vacant(self, pool: Pool) -> Vacancies:
         found = self._vacancies.get(pool.name)

@@ -64,6 +64,8 @@ class Vacancies:
 
     def may_hold(self, replicas: int, devices: int, level: int, at: int, until: int, beside: Takings) -> bool:
         """Whether some domain of a level could hold so many replicas at any moment from `at` to `until`."""
+        if level == 0:
+            return self._pool_may_hold(replicas, devices, at, until, beside)
         counts = [slots[bisect_right(ends, at) - 1] for ends, slots in self._of(devices, level)]
         able = {domain for domain, slots in enumerate(counts) if slots >= replicas}
         leaf, parent = self.tree.leaf_level, self.tree.parent
@@ -78,6 +80,15 @@ class Vacancies:
                 if counts[domain] < replicas:
                     able.remove(domain)
         return bool(able)
+
+    def _pool_may_hold(self, replicas: int, devices: int, at: int, until: int, beside: Takings) -> bool:
+        ((ends, slots),) = self._of(devices, 0)
+        left = slots[bisect_right(ends, at) - 1]
+        for position, takings in beside.items():
+            if left < replicas:
+                return False
+            left -= self._lost(position, devices, at, until, takings)
+        return left >= replicas
 
     def _lost(self, position: int, devices: int, at: int, until: int, takings: list[tuple[int, int, int]]) -> int:
         """Slots of a node that are taken from what is free there at a time, by what takes most of it from then on."""

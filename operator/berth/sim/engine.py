@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 
 from berth.core.admission import describe, find, refusal
+from berth.core.calendar import Calendar
 from berth.core.cycle import Snapshot, cycle
 from berth.core.model import Gang, Hindrance, Job, JobKey, Record
 from berth.core.plan import Reason
@@ -134,14 +135,13 @@ class Engine:
         self._last = self._now
         self._acting.urgent = False
         while (snapshot := self._world.steps(self._now)) is not None:
-            self._cycle(snapshot)
+            self._cycle(snapshot, self._world.staying(self._now, but=[job.key for job in snapshot.jobs]))
         self._acting.urgent = False
         snapshot = self._world.queue()
         if snapshot is not None:
-            self._cycle(snapshot)
+            self._cycle(snapshot, self._world.staying(self._now))
 
-    def _cycle(self, snapshot: Snapshot) -> None:
-        staying = self._world.staying(self._now, but=(job.key for job in snapshot.jobs if job.record.holds is not None))
+    def _cycle(self, snapshot: Snapshot, staying: Calendar) -> None:
         plan = cycle(snapshot, self._now, turns=partial(self._turns, staying=staying), told=False)
         self._cycles += 1
         for decision in plan.decisions:

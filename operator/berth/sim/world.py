@@ -234,8 +234,8 @@ class World:
 
     def queue(self) -> Snapshot | None:
         """Jobs that have no devices; None if all have some."""
-        for key in self._waiting:
-            self._changed.pop(key, None)
+        for key in [key for key in self._changed if key in self._waiting]:
+            del self._changed[key]
         return self._snapshot(self._waiting) if self._waiting else None
 
     def _snapshot(self, keys: Iterable[JobKey]) -> Snapshot:
