@@ -167,7 +167,7 @@ class Future:
             used[position] = taken
             if held:
                 held[position] |= mask
-        self._bring(stay)
+        self._changed(stay)
 
     def withdraw(self, stay: Stay) -> None:
         """Take a start back."""
@@ -185,13 +185,12 @@ class Future:
             used[position] = taken
             if held:
                 held[position] &= ~mask
-        self._bring(stay)
+        self._changed(stay)
 
-    def _bring(self, stay: Stay) -> None:
-        """Bring the nodes of a gang up to date on the ledgers."""
+    def _changed(self, stay: Stay) -> None:
         seats = [(stay.pool, position) for position, *_ in stay.takes]
-        self._here.bring(seats)
-        self._ahead.bring(seats)
+        self._here.change(seats)
+        self._ahead.change(seats)
 
     def rearranged(self, beside: Stay | None = None) -> list[Reservation] | None:
         """The reservations made anew, one after the other; None if one of them would begin later than it does.

@@ -6,7 +6,7 @@ whole stretch.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from berth.core.admission import Berth, Pool, Takes
@@ -52,6 +52,8 @@ class Picture:
         self._taken = taken
         self._at = now
         self._shown: dict[Reservation, bool] = {}  # reservations that the ledgers show, and whether they are to come
+        self._reserved: dict[Seat, list[tuple[Reservation, Mapping[str, int], int]]] = {}  # what they take
+        self._changed: set[Seat] = set()  # where something is taken or given back now
 
     def show(self, at: int, until: int, reservations: Sequence[Reservation]) -> None:
         """Have the ledgers show, for each node, the most that is taken at any moment from `at` to `until`."""
@@ -59,21 +61,37 @@ class Picture:
         ended = self._calendar.stays[bisect_right(self._calendar.ends, low) : bisect_right(self._calendar.ends, high)]
         seats = {(stay.pool, position) for stay in ended for position, *_ in stay.takes}
         shown = {r: r.start > at for r in reservations if r.end > at and r.start < until}
-        for reservation in shown.keys() | self._shown.keys():
-            if shown.get(reservation) is not self._shown.get(reservation):
-                seats.update((reservation.berth.pool.name, position) for position, *_ in reservation.takes)
-        self._at, self._shown = at, shown
-        self.bring(seats)
+        for reservation in [r for r in self._shown if r not in shown]:
+            seats.update(self._hidden(reservation))
+        for reservation, to_come in shown.items():
+            if self._shown.get(reservation) is not to_come:
+                seats.update(self._hidden(reservation) if reservation in self._shown else ())
+                seats.update(self._seen(reservation))
+        seats |= self._changed
+        self._at, self._shown, self._changed = at, shown, set()
+        self._bring(seats)
 
-    def bring(self, seats: Iterable[Seat]) -> None:
+    def change(self, seats: Iterable[Seat]) -> None:
+        """What is taken now of some nodes is not what it was."""
+        self._changed.update(seats)
+
+    def _seen(self, reservation: Reservation) -> Iterator[Seat]:
+        for position, amounts, mask in reservation.takes:
+            seat = reservation.berth.pool.name, position
+            self._reserved.setdefault(seat, []).append((reservation, amounts, mask))
+            yield seat
+
+    def _hidden(self, reservation: Reservation) -> Iterator[Seat]:
+        for position, *_ in reservation.takes:
+            seat = reservation.berth.pool.name, position
+            self._reserved[seat] = [taking for taking in self._reserved[seat] if taking[0] is not reservation]
+            yield seat
+
+    def _bring(self, seats: Iterable[Seat]) -> None:
         """Bring nodes up to date with what is to be shown."""
-        reserved: dict[Seat, list[tuple[Reservation, Mapping[str, int], int]]] = {}
-        for reservation in self._shown:
-            for position, amounts, mask in reservation.takes:
-                reserved.setdefault((reservation.berth.pool.name, position), []).append((reservation, amounts, mask))
         for seat in sorted(seats):
             name, position = seat
-            there = reserved.get(seat)
+            there = self._reserved.get(seat)
             used = self._most(seat, there) if there else self._used(seat, self._at)
             ledger = self.pools[name].ledger
             if ledger.numbering is None:
@@ -89,7 +107,7 @@ class Picture:
     def _most(self, seat: Seat, reserved: list[tuple[Reservation, Mapping[str, int], int]]) -> Mapping[str, int]:
         """The most that is taken of each resource: what is there falls, so the starts of reservations decide."""
         most: dict[str, int] = {}
-        for time in {max(self._at, reservation.start) for reservation, *_ in reserved} | {self._at}:
+        for time in {self._at, *(reservation.start for reservation, *_ in reserved if reservation.start > self._at)}:
             used = dict(self._used(seat, time))
             for reservation, amounts, _ in reserved:
                 if reservation.start <= time < reservation.end:

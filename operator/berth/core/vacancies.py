@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from berth.core.admission import Pool
-from berth.core.calendar import Calendar, Course
+from berth.core.calendar import Calendar
 from berth.core.topology import Tree
 
 Takings = dict[int, list[tuple[int, int, int]]]
 """What is taken beside what its own gangs hold: by node, (devices, from, until)."""
 _ALWAYS = -1
-_UNCOUNTED = Course([], [])
 
 
 class Vacancies:
@@ -28,9 +27,9 @@ class Vacancies:
 
     def __init__(self, pool: Pool) -> None:
         self.tree = pool.ledger.tree
-        self._name, self._resource = pool.name, pool.resource
-        self._whole = [_ALWAYS for _ in pool.ledger.nodes]
-        self._courses = [_UNCOUNTED for _ in pool.ledger.nodes]
+        self._resource = pool.resource
+        self._seats = [(pool.name, position) for position in range(len(pool.ledger.nodes))]
+        self._known: list[tuple[object, object, object]] = [(None, None, None) for _ in pool.ledger.nodes]
         self._ends: list[list[int]] = [[] for _ in pool.ledger.nodes]
         self._free: list[list[int]] = [[] for _ in pool.ledger.nodes]
         self._slots: dict[tuple[int, int], _Slots] = {}
@@ -38,13 +37,15 @@ class Vacancies:
     def bring(self, pool: Pool, calendar: Calendar, used: Sequence[Mapping[str, int]]) -> None:
         """Bring it up to date with a calendar, and with what is taken now, by node."""
         resource, changed = self._resource, []
-        for position, (node, taken) in enumerate(zip(pool.ledger.nodes, used, strict=True)):
-            course, whole = calendar.course((self._name, position), taken), node.allocatable.get(resource, 0)
-            if course is not self._courses[position] or whole != self._whole[position]:
-                self._courses[position], self._whole[position] = course, whole
-                self._ends[position] = [_ALWAYS, *course.ends]
-                self._free[position] = [max(0, whole - amounts.get(resource, 0)) for amounts in course.used]
-                changed.append(position)
+        for position, (node, taken, known) in enumerate(zip(pool.ledger.nodes, used, self._known, strict=True)):
+            seat = self._seats[position]
+            if known[0] is node and known[1] is taken and known[2] is calendar.on(seat):
+                continue
+            course, whole = calendar.course(seat, taken), node.allocatable.get(resource, 0)
+            self._known[position] = node, taken, calendar.on(seat)
+            self._ends[position] = [_ALWAYS, *course.ends]
+            self._free[position] = [max(0, whole - amounts.get(resource, 0)) for amounts in course.used]
+            changed.append(position)
         for slots in self._slots.values():
             slots.changed.update(changed)
 
@@ -133,19 +134,25 @@ class _Slots:
         for below in range(tree.leaf_level, level, -1):
             self._above = [tree.parent[below][domain] for domain in self._above]
         self._steps: list[list[tuple[int, int, int]]] = [[] for _ in tree.domains[level]]  # time, node, more slots
+        self._of_node: list[list[tuple[int, int, int]]] = [[] for _ in self._above]
 
     def bring(self, ends: Sequence[Sequence[int]], free: Sequence[Sequence[int]]) -> None:
         """Count the nodes that have changed: `free[n][i]` devices of node n from `ends[n][i]` on."""
         concerned: dict[int, list[tuple[int, int, int]]] = {}
+        changed = set()
         for position in self.changed:
-            steps, before = concerned.setdefault(self._above[position], []), 0
+            steps, before = [], 0
             for end, devices in zip(ends[position], free[position], strict=True):
                 slots = devices // self._devices
                 if slots != before:
                     steps.append((end, position, slots - before))
                     before = slots
+            if steps != self._of_node[position]:
+                self._of_node[position] = steps
+                concerned.setdefault(self._above[position], []).extend(steps)
+                changed.add(position)
         for domain, new in concerned.items():
-            steps = [step for step in self._steps[domain] if step[1] not in self.changed]
+            steps = [step for step in self._steps[domain] if step[1] not in changed]
             steps += new
             steps.sort()
             self._steps[domain], self.domains[domain] = steps, _summed(steps)
