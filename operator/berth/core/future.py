@@ -7,8 +7,6 @@ A place is looked for on ledgers that show some time to come (`core.picture`), w
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import merge
-from itertools import islice
 
 from berth.core.admission import Berth, Find, Pool, Stay, Takes, candidates, find, holds_it_empty, widest_level
 from berth.core.calendar import Calendar
@@ -61,14 +59,15 @@ class Future:
         if since > latest:
             return None
         beside = [(pool, self._takings(pool)) for pool in hopeful]
-        ahead = self._times(gang, hopeful, since, latest)
-        for at in islice(ahead, _NEAR):
+        near = [since] if since > self.now else []
+        near += self._times(gang, hopeful, since, latest, _NEAR - len(near))
+        for at in near:
             if self._may_fit(gang, beside, at, at + seconds):
                 berth = self._found(gang, at, at + seconds)
                 if berth is not None:
                     return self._reservation(key, gang, berth, at, seconds)
         # From here on what is in the way only goes.
-        times = list(ahead)
+        times = self._times(gang, hopeful, near[-1] if near else since, latest)
         first = bisect_left(times, True, key=lambda at: self._may_fit(gang, beside, at, FOREVER))
         refused, step, last = first - 1, 1, len(times) - 1
         found: tuple[int, Berth] | None = None
@@ -81,16 +80,21 @@ class Future:
                 refused, step = tried, 2 * step
         return found and self._reservation(key, gang, found[1], times[found[0]], seconds)
 
-    def _times(self, gang: Gang, hopeful: list[Pool], since: int, latest: int) -> Iterator[int]:
-        """From `since` to `latest`, the times at which there may be more room for a gang than just before."""
-        growing = [self._grows(gang, pool) for pool in hopeful]
-        growing.append(sorted(r.end for r in self.reservations))
-        last = None
-        if since > self.now:
-            yield (last := since)
-        for at in merge(*(_between(times, since, latest) for times in growing)):
-            if at != last:
-                yield (last := at)
+    def _times(self, gang: Gang, hopeful: list[Pool], since: int, latest: int, most: int | None = None) -> list[int]:
+        """After `since`, to `latest`, the first times at which there may be more room for a gang than just before.
+
+        So many of them at `most`, and then all up to the last of them.
+        """
+        found = {r.end for r in self.reservations if since < r.end <= latest}
+        horizon = latest
+        for pool in hopeful:
+            times = self._grows(gang, pool)
+            first, last = bisect_right(times, since), bisect_right(times, latest)
+            if most is not None and last - first > most:
+                last = first + most
+                horizon = min(horizon, times[last - 1])
+            found.update(times[first:last])
+        return [at for at in sorted(found)[:most] if at <= horizon]
 
     def _grows(self, gang: Gang, pool: Pool) -> Sequence[int]:
         """When a pool may have more room for a gang, if nothing is kept for anybody.
@@ -246,11 +250,6 @@ def takes(berth: Berth) -> Takes:
         found.append((position, amounts, union(berth.devices[rank : rank + replicas])))
         rank += replicas
     return tuple(found)
-
-
-def _between(times: Sequence[int], since: int, latest: int) -> Iterator[int]:
-    """Those of some sorted times that are after `since` and not after `latest`."""
-    return (times[at] for at in range(bisect_right(times, since), bisect_right(times, latest)))
 
 
 def _meet(reservation: Reservation, pool: str, taken: Takes, start: int, end: int) -> bool:

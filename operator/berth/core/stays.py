@@ -55,6 +55,8 @@ def stays(
     """All gangs that hold devices, by expected end. `decided`: the records that jobs will have after this cycle."""
     found = []
     for job in jobs:
+        if job.record.placement is None and job.giving_back is None and job.key not in decided:
+            continue  # most that wait
         after = decided.get(job.key, job.record)
         before = job.giving_back or job.record.holds
         if before is not None and after.holds is not None and after.attempt == job.record.attempt:
