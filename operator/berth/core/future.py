@@ -197,7 +197,7 @@ class Future:
         self._ahead.change(seats)
 
     def rearranged(self, beside: Stay | None = None) -> list[Reservation] | None:
-        """The reservations made anew, one after the other; None if one of them would begin later than it does.
+        """The reservations made anew, one after the other, each for its time; None if one has no place then.
 
         `beside`: only who would be in the way of this gang, or of who has moved for it, is found another place.
         """
@@ -208,7 +208,8 @@ class Future:
                 if beside is not None and not any(_meet(former, *other) for other in moved):
                     self.reservations.append(former)
                     continue
-                found = self.earliest(former.key, former.gang, former.end - former.start, former.start)
+                seconds, at = former.end - former.start, former.start
+                found = self.earliest(former.key, former.gang, seconds, at, since=at)
                 if found is None:
                     return None
                 self.reservations.append(found)

@@ -135,10 +135,6 @@ class Demand:
     networked: bool = False
     avoid: tuple[Refusal, ...] = ()
 
-    def __hash__(self) -> int:
-        """Of what tells most demands apart."""
-        return hash((self.requests, self.networked))
-
     def amount(self, resource: str) -> int:
         """How much one replica needs of a resource."""
         return next((amount for name, amount in self.requests if name == resource), 0)
@@ -190,8 +186,9 @@ class Gang:
     avoid: tuple[Refusal, ...] = ()
 
     def __hash__(self) -> int:
-        """Of what tells most gangs apart: it is asked for with every job of a queue."""
-        return hash((self.replicas, self.devices, self.level, self.pools))
+        """Of what tells gangs apart in practice: it is asked for with every job of a queue."""
+        shape = (self.requests, self.selector, self.affinity, self.avoid)
+        return hash((self.replicas, self.devices, self.level, self.pools, shape))
 
     def shape(self, defaults: str) -> Shape | None:
         """A replica where a pool has these defaults (empty: none); None if it has not been tried with them yet."""
