@@ -57,7 +57,7 @@ def _lingjun(name: str, load: float, progress: Progress) -> Figure:
     assert jobs is not None, "the scenario is drawn"
     progress.begin(name, f"{jobs.jobs} gangs on 847 hosts, load {load:g}, {SEEDS} seeds, two policies")
     settings = ready.settings()
-    results = list(playing.play(ready, settings, processes=1, watcher=_Quiet(), stop=lambda: False))
+    results = list(playing.play(ready, settings, processes=1, watcher=_Quiet(), stop=lambda: False, brief=True))
     own, base = _crossings(results, "berth"), _crossings(results, BASELINE)
     value = sum(own) / sum(base)
     progress.end(f"{value:.3f} of {BASELINE}'s")

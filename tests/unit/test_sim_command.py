@@ -49,6 +49,14 @@ def test_the_same_seed_gives_the_same_bytes(scenario: Path, tmp_path: Path) -> N
     ]
 
 
+def test_what_is_printed_is_the_same_with_files_and_without(scenario: Path, tmp_path: Path) -> None:
+    """Where nobody asks for single jobs they are not kept, in one process or in two."""
+    whole_ = simulate(scenario, "--json", tmp_path / "x").stdout.splitlines()[:-1]
+    assert len(whole_) > 10
+    assert simulate(scenario).stdout.splitlines() == whole_
+    assert simulate(scenario, "-j", "2").stdout.splitlines() == whole_
+
+
 def test_what_is_printed_is_a_table_or_the_lines(scenario: Path) -> None:
     """With `-o json` nothing else is on stdout; progress is silent where stderr is no terminal."""
     table = simulate(scenario, "--policy", "berth", "--seeds", "1")

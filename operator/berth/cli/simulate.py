@@ -32,6 +32,11 @@ class Outputs:
     html: Path | None = None
     json: Path | None = None
 
+    @property
+    def brief(self) -> bool:
+        """Whether only figures are asked for, and nothing of single jobs."""
+        return self.html is None and self.json is None and self.form != "json"
+
     @classmethod
     def of(cls, form: str | None, html_: Path | None, json_: Path | None, out: Path | None) -> "Outputs":
         """Check that all can be written. Raises CommandError."""
@@ -69,7 +74,9 @@ def played(ready: Ready, outputs: Outputs, *, processes: int, progress: bool | N
         results: list[Result] = []
         try:
             results.extend(
-                playing.play(ready, settings, processes=processes, watcher=ticker, stop=stopper.asked),
+                playing.play(
+                    ready, settings, processes=processes, watcher=ticker, stop=stopper.asked, brief=outputs.brief
+                ),
             )
         except playing.RunError as error:
             raise CommandError(str(error)) from error

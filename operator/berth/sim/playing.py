@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple, Protocol
 
@@ -49,27 +50,37 @@ class Watcher(Protocol):
 
 
 def play(
-    ready: Ready, settings: Sequence[Setting], *, processes: int, watcher: Watcher, stop: Callable[[], bool]
+    ready: Ready,
+    settings: Sequence[Setting],
+    *,
+    processes: int,
+    watcher: Watcher,
+    stop: Callable[[], bool],
+    brief: bool = False,
 ) -> Iterator[Result]:
     """Play runs. Once `stop` is true those under way end early, as partial ones, and others do not begin.
+
+    `brief`: only figures are wanted, so what became of each task is left out; of a large trace that takes most room.
 
     Raises RunError.
     """
     if processes <= 1 or len(settings) <= 1:
-        return _here(ready, settings, watcher, stop)
-    return _elsewhere(ready, settings, min(processes, len(settings)), watcher, stop)
+        return _here(ready, settings, watcher, stop, brief)
+    return _elsewhere(ready, settings, min(processes, len(settings)), watcher, stop, brief)
 
 
-def _here(ready: Ready, settings: Sequence[Setting], watcher: Watcher, stop: Callable[[], bool]) -> Iterator[Result]:
+def _here(
+    ready: Ready, settings: Sequence[Setting], watcher: Watcher, stop: Callable[[], bool], brief: bool
+) -> Iterator[Result]:
     for number, setting in enumerate(settings):
         if stop():
             return
-        yield _played(ready, number, setting, watcher.told, stop)
+        yield _played(ready, number, setting, watcher.told, stop, brief)
         watcher.done(number)
 
 
 def _played(
-    ready: Ready, number: int, setting: Setting, tell: Callable[[Told], None], stop: Callable[[], bool]
+    ready: Ready, number: int, setting: Setting, tell: Callable[[Told], None], stop: Callable[[], bool], brief: bool
 ) -> Result:
     case = ready.case(setting)
     last = -_TOLD_SECONDS
@@ -86,7 +97,10 @@ def _played(
             record = run(case, progress=progress, stop=stop)
     except ValueError as error:
         raise RunError(f"{case.name}, policy {case.policy}, seed {case.seed}: {error}") from error
-    return Result(case, record, measure(record, case))
+    quality = measure(record, case)
+    if brief:
+        case, record = replace(case, tasks=()), replace(record, lives=())
+    return Result(case, record, quality)
 
 
 @contextmanager
@@ -105,16 +119,17 @@ def uncollected() -> Iterator[None]:
 # In several processes
 
 _ready: Ready
+_brief: bool
 _stopping: Any
 _news: Any
 
 
-def _begin(ready: Ready, stopping: Any, news: Any) -> None:
+def _begin(ready: Ready, brief: bool, stopping: Any, news: Any) -> None:
     """Prepare a process: what all its runs have in common. It ends when it is told to, not by Ctrl-C."""
     import signal
 
-    global _ready, _stopping, _news  # state of the process, set once before its first run
-    _ready, _stopping, _news = ready, stopping, news
+    global _ready, _brief, _stopping, _news  # state of the process, set once before its first run
+    _ready, _brief, _stopping, _news = ready, brief, stopping, news
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     news.cancel_join_thread()
 
@@ -122,15 +137,20 @@ def _begin(ready: Ready, stopping: Any, news: Any) -> None:
 def _work(number: int, setting: Setting) -> Result | None:
     if _stopping.is_set():
         return None
-    return _played(_ready, number, setting, _news.put, _stopping.is_set)
+    return _played(_ready, number, setting, _news.put, _stopping.is_set, _brief)
 
 
 def _elsewhere(
-    ready: Ready, settings: Sequence[Setting], processes: int, watcher: Watcher, stop: Callable[[], bool]
+    ready: Ready,
+    settings: Sequence[Setting],
+    processes: int,
+    watcher: Watcher,
+    stop: Callable[[], bool],
+    brief: bool,
 ) -> Iterator[Result]:
     context: BaseContext = multiprocessing.get_context("spawn")
     stopping, news = context.Event(), context.Queue()
-    with ProcessPoolExecutor(processes, context, _begin, (ready, stopping, news)) as pool:
+    with ProcessPoolExecutor(processes, context, _begin, (ready, brief, stopping, news)) as pool:
         waiting: list[tuple[int, Future[Result | None]]] = []
         left = list(enumerate(settings))
         try:
