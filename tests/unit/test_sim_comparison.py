@@ -1,5 +1,6 @@
 """Policies side by side: intervals over seeds, paired with the baseline's run on the same seed."""
 
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -103,12 +104,40 @@ def test_what_a_run_does_not_have_is_missing_not_nothing() -> None:
     assert (found.mean.value, found.mean.seeds, found.missing) == (1.0, 1, 1)
 
 
+CUT = a_result(a_life(a_task()), end=10, policy="berth", seed=2, load=0.6, partial=True)
+"""A run that was interrupted before its job had started."""
+
+
 def test_interrupted_seeds_and_jobs_that_never_started_are_told() -> None:
     """Beside the figures that they spoil."""
-    waiting = a_result(a_life(a_task()), end=10, policy="berth", seed=2, load=0.6, partial=True)
-    (setting,) = compare([ran("berth", 1, 0), waiting])
+    (setting,) = compare([CUT])
     standing = setting.standings[0]
-    assert (standing.seeds, standing.partial, standing.unstarted) == ((1, 2), (2,), 1)
+    assert (standing.seeds, standing.partial, standing.left_out, standing.unstarted) == ((2,), (2,), (), 1)
+    assert setting.counts(CUT.quality)
+
+
+def test_what_was_interrupted_spoils_no_whole_run() -> None:
+    """It is left out where another seed of the policy is whole."""
+    (setting,) = compare([ran("berth", 1, 20), CUT])
+    standing = setting.standings[0]
+    assert (standing.seeds, standing.partial, standing.left_out, standing.unstarted) == ((1,), (), (2,), 0)
+    assert standing.figures == compare([ran("berth", 1, 20)])[0].standings[0].figures
+    assert not setting.counts(CUT.quality)
+
+
+def test_what_was_interrupted_is_not_compared_with_what_is_whole() -> None:
+    """Its queue had no time to build up."""
+    for runs in ([ran("tree-best-fit", 2, 20), CUT], [replaced(CUT, "tree-best-fit"), ran("berth", 2, 20)]):
+        (setting,) = compare(runs)
+        other = setting.standing("berth")
+        assert other is not None
+        assert {figure.ratio for figure in other.figures.values()} == {None}
+        assert {figure.difference for figure in other.figures.values()} == {None}
+
+
+def replaced(result: Result, policy: str) -> Result:
+    """The same run, by another policy."""
+    return result._replace(quality=replace(result.quality, policy=policy))
 
 
 def test_figures_of_several_pools_say_whose_they_are() -> None:

@@ -12,6 +12,9 @@ from berth.sim.measures.intervals import Estimate
 from berth.sim.measures.seconds import BUCKETS
 from berth.sim.quality import Quality, Result
 
+_Figured = Mapping[int, Mapping[str, float]]
+"""Figures by seed and name."""
+
 BASELINE = "tree-best-fit"
 """The policy that others are compared with, where it is among them; else the first one is."""
 
@@ -32,11 +35,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A policy in a setting. `partial`: seeds that were interrupted; `unstarted`: jobs that never started."""
+    """A policy in a setting. `unstarted`: jobs that never started.
+
+    `seeds`: those that count. Whole runs do; where there is none, those that were interrupted, which are `partial` and
+    are not compared with others. `left_out`: seeds that were interrupted while others of the policy were not.
+    """
 
     policy: str
     seeds: tuple[int, ...]
     partial: tuple[int, ...]
+    left_out: tuple[int, ...]
     unstarted: int
     figures: Mapping[str, Figure]
 
@@ -53,6 +61,15 @@ class Setting:
     def standing(self, policy: str) -> Standing | None:
         """That of a policy."""
         return next((s for s in self.standings if s.policy == policy), None)
+
+    def has(self, quality: Quality) -> bool:
+        """Whether a run is one of its own."""
+        return (quality.case, quality.load) == (self.case, self.load)
+
+    def counts(self, quality: Quality) -> bool:
+        """Whether figures are made of a run of its own."""
+        standing = self.standing(quality.policy)
+        return self.has(quality) and standing is not None and quality.seed in standing.seeds
 
 
 def figures(quality: Quality) -> dict[str, float]:
@@ -106,26 +123,34 @@ def compare(results: Iterable[Result], baseline: str = BASELINE) -> tuple[Settin
 
 def _setting(case: str, load: float | None, policies: Mapping[str, Mapping[int, Quality]], baseline: str) -> Setting:
     base = baseline if baseline in policies else next(iter(policies))
-    figured = {policy: {seed: figures(q) for seed, q in seeds.items()} for policy, seeds in policies.items()}
+    kept = {policy: _counting(seeds) for policy, seeds in policies.items()}
+    figured = {policy: {seed: figures(q) for seed, q in seeds.items()} for policy, seeds in kept.items()}
+    cut = {policy for policy, seeds in kept.items() if any(q.partial for q in seeds.values())}
     standings = [
         Standing(
             policy=policy,
             seeds=tuple(sorted(seeds)),
-            partial=tuple(sorted(seed for seed, q in seeds.items() if q.partial)),
+            partial=tuple(sorted(seeds)) if policy in cut else (),
+            left_out=tuple(sorted(policies[policy].keys() - seeds.keys())),
             unstarted=sum(q.jobs.unstarted for q in seeds.values()),
-            figures=_figures(figured[policy], figured[base]),
+            figures=_figures(figured[policy], {} if cut & {policy, base} and policy != base else figured[base]),
         )
-        for policy, seeds in policies.items()
+        for policy, seeds in kept.items()
     ]
     return Setting(case, load, base, tuple(standings))
 
 
-def _figures(own: Mapping[int, Mapping[str, float]], base: Mapping[int, Mapping[str, float]]) -> dict[str, Figure]:
+def _counting(seeds: Mapping[int, Quality]) -> Mapping[int, Quality]:
+    """The runs that figures are made of: the whole ones, if there are any."""
+    return {seed: quality for seed, quality in seeds.items() if not quality.partial} or seeds
+
+
+def _figures(own: _Figured, base: _Figured) -> dict[str, Figure]:
     names = dict.fromkeys(name for seed in sorted(own) for name in own[seed])
     return {name: _figure(name, own, base) for name in names}
 
 
-def _figure(name: str, own: Mapping[int, Mapping[str, float]], base: Mapping[int, Mapping[str, float]]) -> Figure:
+def _figure(name: str, own: _Figured, base: _Figured) -> Figure:
     values = [own[seed][name] for seed in sorted(own) if name in own[seed]]
     pairs = [(own[s][name], base[s][name]) for s in sorted(own) if name in own[s] and name in base.get(s, {})]
     mine, theirs = _split(pairs)

@@ -44,9 +44,9 @@ def page(results: Sequence[Result], baseline: str) -> str:
     body += _trades(settings, colours)
     gantts = _GANTTS
     for i, setting in enumerate(settings):
-        mine = [r for r in results if (r.quality.case, r.quality.load) == (setting.case, setting.load)]
+        mine = [r for r in results if setting.counts(r.quality)]
         body.append(f'<h2 id="s{i}">{svg.said(title(setting))}</h2>')
-        body += _facts(setting, mine)
+        body += _facts(setting, mine, [r.quality for r in results])
         body += _tables(setting)
         if i < _SETTINGS:
             body += _compared(setting, [r.quality for r in mine], colours)
@@ -67,10 +67,10 @@ def _contents(settings: Sequence[Setting]) -> list[str]:
     return [f"<nav>{''.join(links)}</nav>"]
 
 
-def _facts(setting: Setting, mine: Sequence[Result]) -> Iterable[str]:
+def _facts(setting: Setting, mine: Sequence[Result], all_: Sequence[Quality]) -> Iterable[str]:
     """What was run, and what to beware of."""
     qualities, case = [r.quality for r in mine], mine[0].case
-    warnings = caveats(setting, qualities)
+    warnings = caveats(setting, all_)
     if warnings:
         yield f'<div class="warn">{"".join(f"<p>{svg.said(text)}</p>" for text in warnings)}</div>'
     pools = [f"{f.name}: {len(f.nodes):,} nodes, levels {', '.join(f.levels) or 'none'}" for f in case.fleets]

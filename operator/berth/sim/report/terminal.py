@@ -42,10 +42,10 @@ def summary(
 
 def _setting(setting: Setting, qualities: Sequence[Quality], columns: int | None, colour: bool) -> Iterator[str]:
     most = columns or 10_000
-    mine = [q for q in qualities if (q.case, q.load) == (setting.case, setting.load)]
+    mine = [q for q in qualities if setting.counts(q)]
     yield _marked(cut(clean(title(setting)), most), _BOLD, colour)
     yield from _prose(counted(setting, mine), most)
-    for caveat in caveats(setting, mine):
+    for caveat in caveats(setting, qualities):
         for line in _prose(caveat, most):
             yield _marked(line, _WARN, colour)
     for heading, note, fields, rows in (

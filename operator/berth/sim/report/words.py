@@ -53,7 +53,7 @@ def listed(seeds: Sequence[int]) -> str:
 
 def counted(setting: Setting, qualities: Iterable[Quality]) -> str:
     """How many jobs and seeds the figures are of."""
-    mine = [q for q in qualities if (q.case, q.load) == (setting.case, setting.load)]
+    mine = [q for q in qualities if setting.counts(q)]
     tasks = {q.jobs.tasks for q in mine}
     warm_up = max(q.jobs.warm_up for q in mine)
     seeds = sorted({q.seed for q in mine})
@@ -64,11 +64,11 @@ def counted(setting: Setting, qualities: Iterable[Quality]) -> str:
 
 def caveats(setting: Setting, qualities: Iterable[Quality]) -> list[str]:
     """What a reader must know before the figures: interrupted runs, jobs that never started, seeds that are missing."""
-    mine = [q for q in qualities if (q.case, q.load) == (setting.case, setting.load)]
     found = [
-        f"partial: {q.policy}, seed {q.seed}, interrupted at {age(q.end)}: its figures are of what had happened by then"
-        for q in mine
-        if q.partial
+        f"partial: {q.policy}, seed {q.seed}, interrupted at {age(q.end)}: "
+        + ("its figures are of what had happened by then" if setting.counts(q) else "left out, as others are whole")
+        for q in qualities
+        if q.partial and setting.has(q)
     ]
     found += [
         f"{standing.policy}: jobs that had not started when their run ended: {standing.unstarted:,}; "
