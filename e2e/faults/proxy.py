@@ -8,6 +8,7 @@ line, and rules that come while one is open apply to it.
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ R = TypeVar("R", bound=Rule)
 _START_S = 10.0
 _ORDER_S = 10.0
 _CLOSE_S = 0.5
+_ANSWER_S = 1.0
+_POLL_S = 0.002
 _LOST = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -52,6 +55,7 @@ class FaultProxy:
         self.kubeconfig = directory / "faults.kubeconfig"
         self._rules: tuple[Rule, ...] = ()
         self._writes: list[Write] = []
+        self._asked = 0  # writes that the API server has not answered yet
         self._dead: tuple[Victim, int] | None = None
         self._open: dict[int, tuple[web.BaseRequest, Call]] = {}
         self._streams: set[Stream] = set()
@@ -85,7 +89,13 @@ class FaultProxy:
     # What was written
 
     def writes(self, on: Match | None = None) -> list[Write]:
-        """Writes that the API server was asked for since the start or the last ``forget``, dry runs left out."""
+        """Writes that the API server was asked for since the start or the last ``forget``, dry runs left out.
+
+        What a test has seen in the API server is among them: of a write that has no answer yet, one is waited for.
+        """
+        end = time.monotonic() + _ANSWER_S
+        while self._asked and time.monotonic() < end:
+            time.sleep(_POLL_S)
         return [write for write in tuple(self._writes) if on is None or on(write.call)]
 
     def forget(self) -> None:
@@ -242,6 +252,7 @@ class FaultProxy:
     async def _forward(self, request: web.BaseRequest, call: Call, body: bytes) -> web.StreamResponse:
         code = 0
         writes = self._writes
+        self._asked += call.write
         try:
             async with self._upstream.ask(request, body) as answer:
                 content = await answer.read()
@@ -249,6 +260,7 @@ class FaultProxy:
         finally:
             if call.write:
                 writes.append(Write(call, code))
+                self._asked -= 1
         for rule in self._rules:
             if isinstance(rule, Expiry):
                 rule.note(call)

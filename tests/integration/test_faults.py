@@ -109,6 +109,19 @@ async def test_without_rules_everything_passes(client: ApiClient, proxy: FaultPr
     ]
 
 
+async def test_a_write_that_can_be_seen_is_told(client: ApiClient, proxy: FaultProxy, api: Api, namespace: str) -> None:
+    """Whoever has seen it in the API server finds it among the writes, though its answer is still on its way."""
+    listed = f"/api/v1/namespaces/{namespace}/configmaps"
+    for number in range(20):
+        name = f"seen-{number}"
+        writing = asyncio.create_task(client.create(MAPS, {"metadata": {"name": name}}, namespace=namespace))
+        await asyncio.sleep(0)
+        while name not in {found["metadata"]["name"] for found in api.get(listed)["items"]}:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        assert len(proxy.writes(CREATE)) == number + 1
+        await writing
+
+
 @pytest.mark.parametrize(("moment", "expected"), [(Moment.BEFORE, 2), (Moment.AFTER, 3)])
 async def test_a_crash_lets_exactly_the_writes_before_its_moment_through(
     client: ApiClient, proxy: FaultProxy, api: Api, namespace: str, moment: Moment, expected: int
