@@ -89,14 +89,15 @@ class FaultProxy:
     # What was written
 
     def writes(self, on: Match | None = None) -> list[Write]:
-        """Writes that the API server was asked for since the start or the last ``forget``, dry runs left out.
+        """Writes that were answered since the start or the last ``forget``, dry runs left out."""
+        return [write for write in tuple(self._writes) if on is None or on(write.call)]
 
-        What a test has seen in the API server is among them: of a write that has no answer yet, one is waited for.
-        """
+    def all_writes(self, on: Match | None = None) -> list[Write]:
+        """The same, once those under way have their answers: what was seen in the API server is among them."""
         end = time.monotonic() + _ANSWER_S
         while self._asked and time.monotonic() < end:
             time.sleep(_POLL_S)
-        return [write for write in tuple(self._writes) if on is None or on(write.call)]
+        return self.writes(on)
 
     def forget(self) -> None:
         """Count writes that come from here on; one on its way already, and perhaps seen before its answer, is not."""

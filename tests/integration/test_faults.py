@@ -118,7 +118,7 @@ async def test_a_write_that_can_be_seen_is_told(client: ApiClient, proxy: FaultP
         await asyncio.sleep(0)
         while name not in {found["metadata"]["name"] for found in api.get(listed)["items"]}:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        assert len(proxy.writes(CREATE)) == number + 1
+        assert len(proxy.all_writes(CREATE)) == number + 1
         await writing
 
 

@@ -49,7 +49,7 @@ def test_a_life_ends_the_same_whichever_write_the_operator_dies_at(
     revive = reviver(operator)
     proxy.forget()
     expected = Life(scene, "whole", REPLICAS).live(revive)
-    writes = [write for write in proxy.writes(deciding) if write.code < 400]
+    writes = [write for write in proxy.all_writes(deciding) if write.code < 400]
     scene.delete("whole")
     scene.wait_gone("whole")
     assert (expected.state, expected.attempts, expected.twice) == ("Succeeded", ((1, "NodeFailure"),), ())

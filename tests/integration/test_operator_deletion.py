@@ -91,7 +91,9 @@ def test_a_job_under_a_name_whose_orphans_live_says_so(scene: Scene, api: Api) -
     assert {name: pod["metadata"]["uid"] for name, pod in scene.pods("train").items()} == orphans
     for name in orphans:
         api.delete(f"{scene.core}/pods/{name}")
-    api.delete(f"{scene.core}/services/train-1")
+    # The garbage collector takes a Service along that it has not heard of when it lets the others go.
+    if "train-1" in {service["metadata"]["name"] for service in api.get(f"{scene.core}/services")["items"]}:
+        api.delete(f"{scene.core}/services/train-1")
     scene.wait("train", "Running")
 
 

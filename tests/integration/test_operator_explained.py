@@ -103,7 +103,7 @@ def test_a_job_that_waits_is_not_written_about_again_and_again(
     scene.submit("another", replicas=1)
     scene.wait_pending("another", "InsufficientDevices")
 
-    writes = [str(write.call) for write in proxy.writes(own_writes)]
+    writes = [str(write.call) for write in proxy.all_writes(own_writes)]
 
     assert f"apply trainingjobs/status {scene.namespace}/last" not in writes, f"{before}, then {scene.status('last')}"
     assert len(_events(scene, "last", "InsufficientDevices")) == 1

@@ -129,7 +129,7 @@ def test_an_observer_writes_no_pod_and_says_what_it_would_do(
         )
         scene.submit("too-large", replicas=3)
         scene.wait_pending("too-large", "TooLarge")
-        assert {str(write.call) for write in proxy.writes(own_writes)} == {
+        assert {str(write.call) for write in proxy.all_writes(own_writes)} == {
             f"apply trainingjobs/status {scene.namespace}/{name}" for name in ("train", "too-large")
         }
         assert scene.pods() == {}
