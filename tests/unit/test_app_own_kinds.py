@@ -10,6 +10,7 @@ import pytest
 from berth.accel.catalogue import Catalogue
 from berth.act.pods import Replicas
 from berth.act.templates import TemplateError
+from berth.app import own_kinds
 from berth.app.own_kinds import OwnKinds
 from berth.cluster.mirror import Mirror
 from berth.core.model import JobKey
@@ -272,3 +273,31 @@ async def test_audits_go_on_though_one_could_not_be_made(caplog: pytest.LogCaptu
     await asyncio.sleep(300)
     assert ground.mirror.jobs == {}
     task.cancel()
+
+
+async def test_kopf_that_comes_to_no_end_once_it_watches_no_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One watch has failed, another waits for a login that nobody answers: that is an end, too."""
+    monkeypatch.setattr(own_kinds, "_LOOK", 0.01)
+    monkeypatch.setattr(own_kinds, "_LAST_WORDS", 0.05)
+    running = asyncio.create_task(asyncio.sleep(60))
+    watching = asyncio.create_task(asyncio.sleep(0.1), name="multidimensional multitasker")
+    with pytest.raises(RuntimeError, match="come to no end"):
+        await own_kinds._ended(running)
+    assert watching.done()
+
+
+async def test_kopf_is_waited_for_while_it_watches_and_what_it_raises_is_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However long that takes."""
+    monkeypatch.setattr(own_kinds, "_LOOK", 0.01)
+    monkeypatch.setattr(own_kinds, "_LAST_WORDS", 0.05)
+
+    async def fail() -> None:
+        await asyncio.sleep(0.3)
+        raise ValueError("a watch was refused")
+
+    watching = asyncio.create_task(asyncio.sleep(60), name="multidimensional multitasker")
+    with pytest.raises(ValueError, match="a watch was refused"):
+        await own_kinds._ended(asyncio.create_task(fail()))
+    watching.cancel()

@@ -34,6 +34,10 @@ logger = logging.getLogger(__name__)
 Hand = Callable[[dict[str, Any], bool], None]
 """Takes an object, and whether it is gone."""
 
+_WATCHES = "multidimensional multitasker"
+_LOOK, _LAST_WORDS = 1.0, 5.0
+"""Seconds between looks whether kopf still watches, and in which it has to end once it does not."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
 """Seconds before kopf is started again after it gave up, doubling."""
 
@@ -187,9 +191,16 @@ class KopfThread:
             self._halt = partial(loop.call_soon_threadsafe, halted.set)
         try:
             if not self._stop.is_set():
-                await kopf.operator(
-                    registry=self._registry(), settings=_settings(), standalone=True, clusterwide=True, stop_flag=halted
+                running = asyncio.create_task(
+                    kopf.operator(
+                        registry=self._registry(),
+                        settings=_settings(),
+                        standalone=True,
+                        clusterwide=True,
+                        stop_flag=halted,
+                    )
                 )
+                await _ended(running)
         finally:
             with self._lock:
                 self._halt = lambda: None
@@ -221,6 +232,26 @@ class KopfThread:
             self._loop.call_soon_threadsafe(hand, event["object"], event["type"] == "DELETED")
 
         return handle
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    """Wait for kopf to end, and pass on what it raises. RuntimeError if it comes to no end.
+
+    When one watch fails, kopf stops the others and waits for them, and it may be for ever: one that has just lost its
+    connection waits for a login that nobody answers any more. What gives up the watches is a task with a name.
+    """
+    watched = False
+    while not running.done():
+        await asyncio.wait([running], timeout=_LOOK)
+        watching = any(task.get_name() == _WATCHES for task in asyncio.all_tasks())
+        if watched and not watching:
+            await asyncio.wait([running], timeout=_LAST_WORDS)
+            break
+        watched = watched or watching
+    if not running.done():
+        running.cancel()
+        raise RuntimeError("a watch has failed, and the others come to no end")
+    running.result()
 
 
 def _settings() -> kopf.OperatorSettings:
