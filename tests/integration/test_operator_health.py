@@ -75,8 +75,8 @@ def test_what_happened_to_gangs_is_counted(scene: Scene, operator: OperatorProce
         return {what: value(operator, name, **labels) for what, (name, labels) in names.items()}
 
     before = counted()
-    scene.submit("wins", sim={"run": 0.2})
-    scene.submit("loses", sim={"fail": 0.2}, backoffLimit=0)
+    scene.submit("wins", sim={"run": 2})
+    scene.submit("loses", sim={"fail": 2}, backoffLimit=0)
     scene.wait("wins", "Succeeded")
     lost = scene.wait("loses", "Failed")
 
