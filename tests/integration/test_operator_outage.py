@@ -73,3 +73,19 @@ def test_a_minute_without_the_api_server_under_load_loses_nothing(
     assert len(scene.jobs()) == GANGS
     assert {job["status"]["attempt"] for job in scene.jobs().values()} == {1}
     assert operator.get("/healthz")[0] == 200
+
+
+def test_watches_that_give_up_one_just_after_the_other_leave_nobody_deaf(scene: Scene, proxy: FaultProxy) -> None:
+    """kopf ends over the first; the second then waits for a login that nobody answers any more, for ever if it is let."""
+    scene.cluster([2])
+    watched = {"verb": {"list", "watch"}}
+    with (
+        proxy.refuse(calls(resource="acceleratorpools", **watched), status=503),
+        proxy.refuse(calls(resource="trainingjobs", **watched), status=503),
+    ):
+        proxy.cut(calls(verb="watch", resource="acceleratorpools"))
+        time.sleep(0.05)
+        proxy.cut(calls(verb="watch", resource="trainingjobs"))
+        time.sleep(15)
+    scene.submit("train", replicas=2)
+    scene.wait("train", "Running", timeout_s=30)
