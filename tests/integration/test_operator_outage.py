@@ -76,7 +76,7 @@ def test_a_minute_without_the_api_server_under_load_loses_nothing(
 
 
 def test_watches_that_give_up_one_just_after_the_other_leave_nobody_deaf(scene: Scene, proxy: FaultProxy) -> None:
-    """kopf ends over the first; the second then waits for a login that nobody answers any more, for ever if it is let."""
+    """kopf ends over the first; the other then waits for a login that nobody answers any more, for ever if let."""
     scene.cluster([2])
     watched = {"verb": {"list", "watch"}}
     with (
